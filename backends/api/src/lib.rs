@@ -1,0 +1,41 @@
+//! What a storage backend of Berth is.
+//!
+//! This crate owns the vocabulary that the engine and the backends share: the
+//! [`Backend`] trait, the one [`Error`] type, and newtypes for what would
+//! otherwise be bare strings and integers. It does no I/O and knows nothing of
+//! HTTP, of databases or of the kernel.
+//!
+//! Arrows between crates point one way: `berth → vfs → tree → host → api`.
+//!
+//! | module | noun |
+//! |---|---|
+//! | [`backend`] | the trait, and what its calls return |
+//! | [`operation`] | deadline, cancellation and progress of one call |
+//! | [`volume`] | ids, names, and the specification of a volume |
+//! | [`options`] | `-o KEY=VALUE`: parsing, normalising, comparing |
+//! | [`size`] | a number of bytes as people write it |
+//! | [`sidecar`] | `volume.json`, the self-description beside the data |
+//! | [`identity`] | `pool.json`, and which host a pool belongs to |
+//! | [`checksum`] | how records and sidecars are sealed |
+//! | [`error`] | kind, text, hint, source |
+
+pub mod backend;
+pub mod checksum;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod error;
+pub mod identity;
+pub mod operation;
+pub mod options;
+pub mod sidecar;
+pub mod size;
+pub mod volume;
+
+pub use backend::{Backend, Capacity, Change, Found, Handle, Health, Observed, Progress, Source};
+pub use error::{Context, Error, ErrorKind, Result};
+pub use identity::{HostId, PoolId, PoolIdentity};
+pub use operation::Op;
+pub use options::{Access, OnRemove, Options};
+pub use sidecar::{Layout, Sidecar};
+pub use size::Bytes;
+pub use volume::{VolumeId, VolumeName, VolumeSpec};

@@ -1,0 +1,322 @@
+//! `-o KEY=VALUE`: what users may ask of a volume.
+//!
+//! A volume keeps two forms. *Given* is the normalised text of what the user
+//! wrote; a repeated Create is compared with it, so that `10G` and `10240MiB`
+//! are one request. [`Options`] is the typed form in force.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Bytes, Error, Result};
+
+/// The options in force of one volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct Options {
+    /// Owner of the volume's top directory; the daemon's if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Group of the volume's top directory; the daemon's if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
+    /// Mode of the volume's top directory; 0755 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// How many hosts may write.
+    pub access: Access,
+    /// What Remove does.
+    pub on_remove: OnRemove,
+}
+
+/// How many hosts may have the volume mounted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Any number, where the pool can.
+    #[default]
+    Shared,
+    /// One host; any number of containers there.
+    Single,
+}
+
+/// What Remove does with the data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnRemove {
+    /// Into the trash, and gone when the trash's time is over.
+    #[default]
+    Delete,
+    /// Kept without expiry, until `volume rm --now`.
+    Retain,
+}
+
+/// Permission bits, `0` to `7777` octal.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mode(u32);
+
+impl Mode {
+    /// The bits.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl FromStr for Mode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let digits = text.strip_prefix("0o").unwrap_or(text);
+        let octal = !digits.is_empty() && digits.bytes().all(|b| matches!(b, b'0'..=b'7'));
+        match u32::from_str_radix(digits, 8) {
+            Ok(bits) if octal && bits <= 0o7777 => Ok(Self(bits)),
+            _ => {
+                Err(Error::invalid(format!("mode `{}` is not an octal mode", text.escape_debug()))
+                    .with_hint("write it like `chmod` does: 0750, 1777"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+impl fmt::Debug for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl TryFrom<String> for Mode {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Mode> for String {
+    fn from(mode: Mode) -> Self {
+        mode.to_string()
+    }
+}
+
+/// What may be said of an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// Works at creation.
+    Create,
+    /// Works at creation, and `volume set` changes it.
+    Set,
+    /// In the contract; the text says what is missing.
+    Missing(&'static str),
+}
+
+/// Every option of the contract, in the order that the documentation has.
+const OPTIONS: [(&str, Known); 19] = [
+    ("pool", Known::Create),
+    ("size", Known::Missing("limits on directories are not built yet")),
+    ("from", Known::Missing("snapshots and backups are not built yet")),
+    ("fs", Known::Missing("only block pools have a file system of their own")),
+    ("mkfs-options", Known::Missing("only block pools have a file system of their own")),
+    ("mount-options", Known::Missing("only block and nfs pools take mount options")),
+    ("uid", Known::Set),
+    ("gid", Known::Set),
+    ("mode", Known::Set),
+    ("policy", Known::Missing("policies are not built yet")),
+    ("access", Known::Create),
+    ("on-remove", Known::Set),
+    ("encrypted", Known::Missing("only block pools encrypt")),
+    ("kms-key", Known::Missing("it is an option of ebs pools")),
+    ("type", Known::Missing("it is an option of ebs pools")),
+    ("iops", Known::Missing("it is an option of ebs pools")),
+    ("throughput", Known::Missing("it is an option of ebs pools")),
+    ("volume-id", Known::Missing("it is an option of ebs pools")),
+    ("subdir", Known::Missing("it is an option of nfs pools")),
+];
+
+/// Brings what the user wrote into one spelling per meaning.
+///
+/// # Errors
+/// `Invalid` for an unknown key (naming the nearest known one) or a wrong value,
+/// `Unsupported` for an option of the contract that does not work here.
+pub fn normalise(given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+    let mut options = Options::default();
+    given.iter().map(|(key, value)| Ok((key.clone(), options.apply(key, value, false)?))).collect()
+}
+
+impl Options {
+    /// The typed form of `given`.
+    ///
+    /// # Errors
+    /// As [`normalise`].
+    pub fn parse(given: &BTreeMap<String, String>) -> Result<Self> {
+        Self::default().over(given)
+    }
+
+    /// These options (a pool's defaults) with `given` on top.
+    ///
+    /// # Errors
+    /// As [`normalise`].
+    pub fn over(mut self, given: &BTreeMap<String, String>) -> Result<Self> {
+        for (key, value) in given {
+            self.apply(key, value, false)?;
+        }
+        Ok(self)
+    }
+
+    /// These options with the changes of a `volume set` on top.
+    ///
+    /// # Errors
+    /// As [`normalise`]; also `Unsupported` for what can only be given at
+    /// creation.
+    pub fn set(mut self, changes: &BTreeMap<String, String>) -> Result<Self> {
+        for (key, value) in changes {
+            self.apply(key, value, true)?;
+        }
+        Ok(self)
+    }
+
+    /// Sets one option and returns its normalised text.
+    fn apply(&mut self, key: &str, value: &str, set: bool) -> Result<String> {
+        match known(key)? {
+            Known::Missing(why) => {
+                // A wrong value is the more useful answer where both are true.
+                if key == "size" {
+                    value.parse::<Bytes>()?;
+                }
+                return Err(Error::unsupported(format!("option `{key}` is not available: {why}")));
+            }
+            Known::Create if set => {
+                return Err(Error::unsupported(format!(
+                    "option `{key}` can only be given when the volume is created"
+                )));
+            }
+            Known::Create | Known::Set => {}
+        }
+        Ok(match key {
+            "uid" => self.uid.insert(id(key, value)?).to_string(),
+            "gid" => self.gid.insert(id(key, value)?).to_string(),
+            "mode" => self.mode.insert(value.parse()?).to_string(),
+            "access" => {
+                self.access =
+                    word(key, value, &[("shared", Access::Shared), ("single", Access::Single)])?;
+                value.to_owned()
+            }
+            "on-remove" => {
+                self.on_remove = word(
+                    key,
+                    value,
+                    &[("delete", OnRemove::Delete), ("retain", OnRemove::Retain)],
+                )?;
+                value.to_owned()
+            }
+            // `pool` was resolved by the engine before a backend sees the rest.
+            _ => value.to_owned(),
+        })
+    }
+}
+
+fn known(key: &str) -> Result<Known> {
+    if let Some((_, known)) = OPTIONS.iter().find(|(name, _)| *name == key) {
+        return Ok(*known);
+    }
+    let shown: String = key.chars().take(40).collect();
+    let error = Error::invalid(format!("unknown option `{}`", shown.escape_debug()));
+    Err(match nearest(key, OPTIONS.iter().map(|(name, _)| *name)) {
+        Some(name) => error.with_hint(format!("did you mean `{name}`?")),
+        None => error.with_hint("`berth volume create --help` lists the options"),
+    })
+}
+
+/// The candidate that `word` is probably a misspelling of.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Beyond this nobody mistyped; and the distance is quadratic in the length.
+    if word.len() > 64 {
+        return None;
+    }
+    candidates
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(word, name), name))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+fn id(key: &str, value: &str) -> Result<u32> {
+    let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+    match value.parse::<u32>() {
+        // 2^32-1 means "leave unchanged" to chown(2).
+        Ok(id) if digits && id != u32::MAX => Ok(id),
+        _ => Err(Error::invalid(format!("{key} `{}` is not a numeric id", value.escape_debug()))
+            .with_hint(
+                "names differ between host and image; write the number, as `id -u` prints it",
+            )),
+    }
+}
+
+fn word<T: Copy>(key: &str, value: &str, words: &[(&str, T)]) -> Result<T> {
+    words.iter().find(|(word, _)| *word == value).map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let known: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+        Error::invalid(format!("{key} `{}` is not known", value.escape_debug()))
+            .with_hint(format!("it is one of {}", known.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn one_meaning_has_one_spelling() {
+        let a = normalise(&map(&[("mode", "0750"), ("uid", "007")])).expect("valid");
+        let b = normalise(&map(&[("mode", "750"), ("uid", "7")])).expect("valid");
+        assert_eq!(a, b);
+    }
+
+    #[test]
+    fn an_unknown_option_names_the_nearest() {
+        let error = Options::parse(&map(&[("on-remve", "retain")])).expect_err("misspelt");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert_eq!(error.hint(), Some("did you mean `on-remove`?"));
+    }
+
+    #[test]
+    fn what_is_not_built_is_unsupported_and_what_is_wrong_is_invalid() {
+        let kind =
+            |pairs: &[(&str, &str)]| Options::parse(&map(pairs)).expect_err("refused").kind();
+        assert_eq!(kind(&[("size", "1G")]), ErrorKind::Unsupported);
+        assert_eq!(kind(&[("size", "huge")]), ErrorKind::Invalid);
+        assert_eq!(kind(&[("uid", "root")]), ErrorKind::Invalid);
+        assert_eq!(kind(&[("uid", "4294967295")]), ErrorKind::Invalid);
+        assert_eq!(kind(&[("uid", "+1")]), ErrorKind::Invalid);
+        assert_eq!(kind(&[("mode", "0999")]), ErrorKind::Invalid);
+        assert_eq!(kind(&[("mode", "77777")]), ErrorKind::Invalid);
+        assert_eq!(kind(&[("access", "both")]), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn set_takes_only_what_can_change() {
+        let options = Options::default();
+        let error = options.clone().set(&map(&[("access", "single")])).expect_err("create only");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(options.set(&map(&[("uid", "5")])).expect("settable").uid, Some(5));
+    }
+
+    #[test]
+    fn typed_options_survive_json() {
+        let options =
+            Options::parse(&map(&[("mode", "1777"), ("on-remove", "retain")])).expect("valid");
+        let text = serde_json::to_string(&options).expect("serialises");
+        assert_eq!(serde_json::from_str::<Options>(&text).expect("parses"), options);
+    }
+}

@@ -1,0 +1,24 @@
+//! The only code of Berth that talks to the kernel: mounts, mount tables,
+//! durable files, directories beneath an opened root, locks.
+//!
+//! It knows nothing of volumes, pools or records. Every function that syncs,
+//! renames, links, mounts or unlinks passes a [`failpoint`] first; a test reads
+//! the sources for it.
+//!
+//! | module | noun |
+//! |---|---|
+//! | [`failpoint`] | test-only switches: failpoints and saboteurs |
+//! | [`durable`] | files and directory entries that survive a power cut |
+//! | [`beneath`] | directories opened beneath a root, walks by descriptor |
+//! | [`mounts`] | the mount table, bind mounts, unmounts |
+//! | [`holders`] | which processes keep a mount from going away |
+//! | [`lock`] | one daemon per root |
+//! | [`boot`] | this boot's id |
+
+pub mod beneath;
+pub mod boot;
+pub mod durable;
+pub mod failpoint;
+pub mod holders;
+pub mod lock;
+pub mod mounts;

@@ -1,0 +1,5 @@
+//! Berth: Docker volumes on storage you own.
+
+pub mod config;
+pub mod engine;
+pub mod view;

@@ -1,0 +1,20 @@
+//! What users and scripts see: the JSON types of the control API and of
+//! `--json`. Stable: fields are added, never renamed.
+//!
+//! Field names are kebab-case, times RFC 3339 UTC, sizes bytes.
+
+mod diagnosis;
+mod error;
+mod info;
+mod job;
+mod pool;
+mod request;
+mod volume;
+
+pub use diagnosis::{Diagnosis, Finding, Severity};
+pub use error::{ErrorBody, ErrorDetail};
+pub use info::Info;
+pub use job::{JobState, JobView, ProgressView};
+pub use pool::PoolView;
+pub use request::{CreateVolume, MountVolume, Mounted, Rebuild, SetVolume};
+pub use volume::VolumeView;

@@ -1,0 +1,52 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `POST /v1/volumes`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CreateVolume {
+    /// The name, not yet validated.
+    pub name: String,
+    /// The options as given.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+/// `PATCH /v1/volumes/NAME`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SetVolume {
+    /// The options to change.
+    pub options: BTreeMap<String, String>,
+}
+
+/// `POST /v1/volumes/NAME/mount` and `…/unmount`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct MountVolume {
+    /// Whose mount it is; counted separately from Docker's.
+    #[serde(default = "default_id")]
+    pub id: String,
+}
+
+fn default_id() -> String {
+    "cli".to_owned()
+}
+
+/// The answer to a mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Mounted {
+    /// Where the volume is.
+    pub mountpoint: String,
+}
+
+/// `POST /v1/pools/NAME/rebuild` and `POST /v1/pools/rebuild` (all)
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Rebuild {
+    /// Write this host into the pool's identity.
+    #[serde(default)]
+    pub take_over: bool,
+}
