@@ -1,5 +1,9 @@
 //! Berth: Docker volumes on storage you own.
 
+pub mod catalog;
 pub mod config;
+pub mod database;
 pub mod engine;
+pub mod journal;
+pub mod pools;
 pub mod view;

@@ -1,22 +1,68 @@
 //! The verbs: what can be done with volumes, pools and jobs.
+//!
+//! The engine mounts, counts, locks and persists, once; backends only provide.
+//! It knows nothing of HTTP and of clap.
+//!
+//! | module | noun or verb |
+//! |---|---|
+//! | [`open`] | start: state, pools, recovery, then the loops |
+//! | [`create`] [`mount`] [`remove`] [`set`] [`rebuild`] | verbs (mount with unmount, remove with undelete and purge) |
+//! | [`detach`] [`house`] | what goes on by itself |
+//! | [`recover`] [`table`] | recovery and the table it follows |
+//! | [`volume`] [`index`] | volumes in memory |
+//! | [`pool`] [`threads`] | pools, and the one crossing into blocking code |
+//! | [`flight`] [`jobs`] [`time`] | work that outlives its caller |
+//! | [`show`] [`doctor`] | what users see |
+//!
+//! Invariants:
+//! - Intent, effect, outcome: a record says what is being done before it is.
+//! - A verb's effects happen under the volume's lock; nothing global is held
+//!   over I/O.
+//! - Get, List and Path answer from memory.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+mod create;
+mod detach;
+mod doctor;
+mod flight;
+mod house;
+mod index;
+mod jobs;
+mod mount;
+mod open;
+mod pool;
+mod rebuild;
+mod recover;
+mod remove;
+mod set;
+mod show;
+mod table;
+mod threads;
+mod time;
+mod volume;
 
-use berth_api::Result;
-
-use crate::{
-    config::{Config, Paths},
-    view::{CreateVolume, Diagnosis, Info, JobView, PoolView, SetVolume, VolumeView},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
-/// Who asks. References are counted per client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Client {
-    /// The Engine, through the plugin socket.
-    Docker,
-    /// The command line, through the control socket.
-    Command,
-}
+use berth_api::{Error, HostId, Result};
+use berth_host::lock::Lock;
+use tokio::sync::Notify;
+
+pub use crate::journal::Client;
+use crate::{
+    config::{Config, Paths},
+    database::Writer,
+    view::JobView,
+};
+use flight::Flights;
+use index::Index;
+use jobs::Jobs;
+use pool::Pool;
 
 /// How the daemon was installed; decides deadlines and where mounts lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,151 +86,119 @@ pub struct Setup {
 
 /// The daemon's heart. All verbs may be called concurrently.
 ///
-/// Every `async` verb is an observation: dropping its future does not stop the
-/// operation, and an identical call joins it.
+/// What takes long is carried by tasks of its own: dropping the future of a
+/// verb does not stop it, and an identical call joins it.
 #[derive(Debug)]
 pub struct Engine {
-    _private: (),
+    setup: Setup,
+    host: HostId,
+    host_name: String,
+    boot: String,
+    writer: Writer,
+    pools: BTreeMap<String, Arc<Pool>>,
+    index: Index,
+    epoch: AtomicU64,
+    jobs: Jobs,
+    flights: Arc<Flights>,
+    /// Wakes the detacher.
+    detacher: Notify,
+    /// Wakes the housekeeper.
+    housekeeper: Notify,
+    stopping: AtomicBool,
+    started: Instant,
+    _lock: Lock,
 }
 
-#[expect(
-    unused_variables,
-    clippy::unused_async,
-    clippy::unimplemented,
-    reason = "signatures first"
-)]
 impl Engine {
-    /// Opens the state under `setup.paths.root` and recovers it. Pools that are
-    /// away do not fail it.
-    ///
-    /// # Errors
-    /// `Busy` if another daemon has the root. `Corrupt` if the catalog cannot be
-    /// trusted: the caller then serves the control socket only.
-    pub async fn open(setup: Setup) -> Result<Arc<Self>> {
-        unimplemented!()
-    }
-
     /// Docker (re)connected: references of before are unconfirmed from now on.
-    pub fn activate(&self) {}
+    pub fn activate(&self) {
+        let epoch = self.epoch.fetch_add(1, Relaxed) + 1;
+        tracing::info!(epoch, "docker activated the plugin");
+    }
 
     /// `global` or `local`, as `Capabilities` tells Docker.
     pub fn scope(&self) -> &'static str {
         "local"
     }
 
-    /// Creates a volume, or confirms an equal one. Answers when the volume is
-    /// durable; what takes long goes on as a job.
-    pub async fn create(
-        self: &Arc<Self>,
-        client: Client,
-        request: CreateVolume,
-    ) -> Result<VolumeView> {
-        unimplemented!()
-    }
-
-    /// Removes a volume into the trash; `now`: for good, also out of the trash.
-    pub async fn remove(self: &Arc<Self>, client: Client, name: &str, now: bool) -> Result<()> {
-        unimplemented!()
-    }
-
-    /// Brings a removed volume back, by name (the latest removed) or id.
-    pub async fn undelete(self: &Arc<Self>, name_or_id: &str) -> Result<VolumeView> {
-        unimplemented!()
-    }
-
-    /// Mounts a volume for (`client`, `id`), counts the reference durably, and
-    /// answers with the mountpoint.
-    pub async fn mount(self: &Arc<Self>, client: Client, name: &str, id: &str) -> Result<PathBuf> {
-        unimplemented!()
-    }
-
-    /// Takes one reference of (`client`, `id`) back. Unknown ids and names are
-    /// success. The detach follows by itself.
-    pub async fn unmount(self: &Arc<Self>, client: Client, name: &str, id: &str) -> Result<()> {
-        unimplemented!()
-    }
-
-    /// Where the volume is mounted, or would be. From memory.
-    pub fn path(&self, name: &str) -> Result<PathBuf> {
-        unimplemented!()
-    }
-
-    /// One volume, from memory.
-    pub fn get(&self, name: &str) -> Result<VolumeView> {
-        unimplemented!()
-    }
-
-    /// All volumes, by name, from memory.
-    pub fn list(&self) -> Vec<VolumeView> {
-        unimplemented!()
-    }
-
-    /// Names and mountpoints of all volumes, for Docker's List: no view is built.
-    pub fn names(&self) -> Vec<(String, PathBuf)> {
-        unimplemented!()
-    }
-
-    /// What is in the trash, latest first.
-    pub fn removed(&self) -> Vec<VolumeView> {
-        unimplemented!()
-    }
-
-    /// Changes options of a volume.
-    pub async fn set(self: &Arc<Self>, name: &str, request: SetVolume) -> Result<VolumeView> {
-        unimplemented!()
-    }
-
-    /// All pools, the unconfigured ones of existing records included.
-    pub async fn pools(&self) -> Vec<PoolView> {
-        unimplemented!()
-    }
-
-    /// One pool.
-    pub async fn pool(&self, name: &str) -> Result<PoolView> {
-        unimplemented!()
-    }
-
-    /// Makes lost records from sidecars, as a job.
-    pub async fn rebuild(self: &Arc<Self>, pool: Option<&str>, take_over: bool) -> Result<JobView> {
-        unimplemented!()
-    }
-
     /// All jobs, running first, then the latest ended.
     pub fn jobs(&self) -> Vec<JobView> {
-        unimplemented!()
+        self.jobs.list()
     }
 
     /// One job.
+    ///
+    /// # Errors
+    /// `NotFound`.
     pub fn job(&self, id: &str) -> Result<JobView> {
-        unimplemented!()
+        self.jobs.find(id).map(|job| job.view())
     }
 
     /// The job once it has ended, or as it is after `timeout`.
+    ///
+    /// # Errors
+    /// `NotFound`.
     pub async fn wait_job(&self, id: &str, timeout: Duration) -> Result<JobView> {
-        unimplemented!()
+        let job = self.jobs.find(id)?;
+        Ok(job.wait(timeout).await)
     }
 
     /// Asks a job to stop.
+    ///
+    /// # Errors
+    /// `NotFound`.
     pub fn cancel_job(&self, id: &str) -> Result<JobView> {
-        unimplemented!()
-    }
-
-    /// What this daemon is.
-    pub fn info(&self) -> Info {
-        unimplemented!()
-    }
-
-    /// What is wrong, and what to do.
-    pub async fn doctor(&self) -> Diagnosis {
-        unimplemented!()
-    }
-
-    /// Prometheus text exposition of the daemon's counters.
-    pub fn metrics(&self) -> String {
-        unimplemented!()
+        let job = self.jobs.find(id)?;
+        job.op.cancel();
+        Ok(job.view())
     }
 
     /// Stops taking new work and writes what is waiting to be written; mounts
     /// stay. Never waits longer than `limit`.
-    pub async fn stop(&self, limit: Duration) {}
+    pub async fn stop(&self, limit: Duration) {
+        self.stopping.store(true, Relaxed);
+        if tokio::time::timeout(limit, self.writer.flush()).await.is_err() {
+            tracing::warn!("the catalog did not answer in time");
+        }
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Relaxed)
+    }
+
+    /// Refuses what would change something while that is impossible.
+    fn writable(&self) -> Result<()> {
+        if self.writer.is_frozen() {
+            return Err(Error::unavailable(format!(
+                "the root `{}` is on a read-only file system",
+                self.setup.paths.root.display()
+            ))
+            .with_hint("what is mounted stays usable; `berth doctor` says what to do"));
+        }
+        if self.stopping.load(Relaxed) {
+            return Err(Error::unavailable("the daemon is stopping").with_hint("try again"));
+        }
+        Ok(())
+    }
+
+    /// The pool a new volume goes to.
+    fn pool_for(&self, name: Option<&str>) -> Result<Arc<Pool>> {
+        let name = name.unwrap_or(&self.setup.config.default_pool);
+        self.pools.get(name).cloned().ok_or_else(|| {
+            let error = self.no_such_pool(name);
+            let invalid = Error::invalid(error.to_string());
+            match error.hint() {
+                Some(hint) => invalid.with_hint(hint),
+                None => invalid,
+            }
+        })
+    }
+
+    /// The pool of an existing volume.
+    fn configured(&self, name: &str) -> Result<Arc<Pool>> {
+        self.pools.get(name).cloned().ok_or_else(|| {
+            Error::unavailable(format!("pool `{name}` is not in the configuration"))
+                .with_hint("bring the pool back into the configuration")
+        })
+    }
 }

@@ -12,6 +12,7 @@
 //! Actions: `kill` (SIGKILL to this process), `error:ERRNO` (a number), and
 //! `pause:FILE` (make `FILE.reached`, then wait until `FILE` exists).
 
+#[cfg(not(feature = "testing"))]
 use std::io;
 
 /// Passes the failpoint `name`.

@@ -14,6 +14,7 @@
 //! | [`holders`] | which processes keep a mount from going away |
 //! | [`lock`] | one daemon per root |
 //! | [`boot`] | this boot's id |
+//! | [`priority`] | how much a thread may get in the way |
 
 pub mod beneath;
 pub mod boot;
@@ -22,3 +23,4 @@ pub mod failpoint;
 pub mod holders;
 pub mod lock;
 pub mod mounts;
+pub mod priority;

@@ -1,0 +1,144 @@
+//! What the catalog knows of one volume.
+//!
+//! ```text
+//!            create                 remove               outcome            expiry
+//! (nothing) ───────▶ creating ─┐ ┌─────────▶ removing ────────────▶ removed ───────▶ (gone)
+//!                       │      ▼ │                                     │
+//!                       │     ready ◀──────────────────────────────────┘
+//!                       ▼                        undelete
+//!                     faulty ───▶ removing
+//! ```
+//! `unavailable` is derived from the pool and never stored.
+
+use std::collections::BTreeMap;
+
+use berth_api::{Handle, Layout, Options, PoolId, Sidecar, VolumeId, VolumeName, VolumeSpec};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The record of one volume.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Record {
+    /// The id it has for good.
+    pub id: VolumeId,
+    /// The name it is found by while it is live.
+    pub name: VolumeName,
+    /// Its pool, by the name in the configuration.
+    pub pool: String,
+    /// The identity of that pool, once known.
+    pub pool_id: Option<PoolId>,
+    /// The technology of that pool.
+    pub backend: String,
+    /// How the backend finds it.
+    pub handle: Handle,
+    /// Where its content lies.
+    pub layout: Layout,
+    /// When it was accepted.
+    pub created: Timestamp,
+    /// The options it was created with, normalised.
+    pub given: BTreeMap<String, String>,
+    /// The options in force.
+    pub options: Options,
+    /// Where it is in its life.
+    pub state: State,
+    /// An intent of `undelete` or `set` whose effect may not be there yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsettled: bool,
+}
+
+/// Where a volume is in its life.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", tag = "is")]
+pub enum State {
+    /// Being made.
+    Creating {
+        /// Success was or may have been answered: recovery goes forward only.
+        accepted: bool,
+    },
+    /// There.
+    Ready,
+    /// On its way into the trash.
+    Removing {
+        /// When Remove was answered.
+        at: Timestamp,
+        /// When it may be deleted for good; never, if absent.
+        expires: Option<Timestamp>,
+    },
+    /// In the trash.
+    Removed {
+        /// When Remove was answered.
+        at: Timestamp,
+        /// When it may be deleted for good; never, if absent.
+        expires: Option<Timestamp>,
+        /// Deleting has begun: it cannot come back.
+        purging: bool,
+    },
+    /// Something failed for good; Remove clears it.
+    Faulty {
+        /// What was being done.
+        during: String,
+        /// What went wrong.
+        error: String,
+    },
+}
+
+impl State {
+    /// Whether the name belongs to this volume.
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Creating { accepted: true } | Self::Ready | Self::Faulty { .. })
+    }
+
+    /// Whether the volume is in the trash or on its way there.
+    pub fn is_removed(&self) -> bool {
+        matches!(self, Self::Removing { .. } | Self::Removed { .. })
+    }
+
+    /// As users see it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Creating { .. } => "creating",
+            Self::Ready => "ready",
+            Self::Removing { .. } => "removing",
+            Self::Removed { .. } => "removed",
+            Self::Faulty { .. } => "faulty",
+        }
+    }
+}
+
+impl Record {
+    /// What the sidecar beside the data has to say.
+    pub fn sidecar(&self) -> Sidecar {
+        Sidecar {
+            spec: VolumeSpec {
+                id: self.id,
+                name: self.name.clone(),
+                created: self.created,
+                given: self.given.clone(),
+                options: self.options.clone(),
+            },
+            layout: self.layout,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn states_survive_json() {
+        let at = "2026-01-02T03:04:05Z".parse().expect("a valid time");
+        let states = [
+            State::Creating { accepted: true },
+            State::Ready,
+            State::Removing { at, expires: None },
+            State::Removed { at, expires: Some(at), purging: true },
+            State::Faulty { during: "create".to_owned(), error: "no space".to_owned() },
+        ];
+        for state in states {
+            let text = serde_json::to_string(&state).expect("serialises");
+            assert_eq!(serde_json::from_str::<State>(&text).expect("parses"), state);
+        }
+    }
+}

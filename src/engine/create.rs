@@ -1,0 +1,321 @@
+//! Create: intent, effect, outcome.
+//!
+//! ```text
+//! plan ─▶ commit creating ─▶ backend.create ─┬─ Ready ──▶ answer; outcome rides on a later commit
+//!                                            ├─ Pending or slow ─▶ commit accepted ─▶ answer, go on as a job
+//!                                            └─ Err ────▶ undo, answer the error
+//! ```
+//! A complete effect is durable, so that an answer needs no commit after it:
+//! recovery makes a complete `creating` volume `ready`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use berth_api::{Error, Layout, Op, Progress, Result, VolumeId, VolumeName, VolumeSpec, options};
+use jiff::Timestamp;
+
+use super::{
+    Engine,
+    flight::{Flight, Pilot, repeat},
+    jobs::Job,
+    pool::Pool,
+    time,
+    volume::Volume,
+};
+use crate::{
+    catalog::{self, Record, State},
+    journal::Client,
+    view::{CreateVolume, VolumeView},
+};
+
+/// A request that was checked.
+struct Wanted {
+    name: VolumeName,
+    pool: Arc<Pool>,
+    given: BTreeMap<String, String>,
+}
+
+impl Engine {
+    /// Creates a volume, or confirms an equal one. Answers when the volume is
+    /// durable; what takes long goes on as a job.
+    ///
+    /// # Errors
+    /// `Conflict` if the name is taken by a volume with other options; `Invalid`,
+    /// `Unsupported`, `Exhausted`, `Unavailable`. Then there is no volume.
+    pub async fn create(
+        self: &Arc<Self>,
+        client: Client,
+        request: CreateVolume,
+    ) -> Result<VolumeView> {
+        let deadline = time::long(self.setup.installation);
+        let name: VolumeName = request.name.parse()?;
+        self.writable()?;
+        if client == Client::Docker
+            && request.options.is_empty()
+            && !self.setup.config.implicit_create
+        {
+            return Err(Error::invalid(format!(
+                "volume `{name}` is not made by itself: `implicit-create` is off"
+            ))
+            .with_hint("create it first: docker volume create -d berth -o pool=POOL NAME"));
+        }
+        let given = options::normalise(&request.options)?;
+        loop {
+            if let Some(volume) = self.index.live(&name) {
+                confirm(&volume, &given)?;
+                return Ok(self.view(&volume));
+            }
+            let pool = self.pool_for(given.get("pool").map(String::as_str))?;
+            let wanted = Wanted { name: name.clone(), pool, given: given.clone() };
+            let engine = self.clone();
+            let passenger = self.flights.board(Flight::Create(name.clone()), |pilot| async move {
+                engine.fly_create(wanted, &pilot).await;
+            });
+            let joined = passenger.joined;
+            match passenger.wait(deadline).await {
+                None => {
+                    return Err(Error::unavailable(format!("volume `{name}` is still being made"))
+                        .with_hint("it goes on by itself; create it again to see how far it is"));
+                }
+                Some(Err(error)) if !joined => return Err(error),
+                // What another request met need not be what this one meets.
+                Some(_) if tokio::time::Instant::now() < deadline => {}
+                Some(result) => result?,
+            }
+        }
+    }
+
+    async fn fly_create(self: Arc<Self>, wanted: Wanted, pilot: &Pilot) {
+        // Someone may have made it between the look and the flight.
+        let result = match self.index.live(&wanted.name) {
+            Some(_) => Ok(()),
+            None => self.create_new(&wanted, pilot).await,
+        };
+        if let Err(error) = &result {
+            tracing::info!(volume = %wanted.name, error = %error.chain(), "create failed");
+        }
+        pilot.answer(result);
+    }
+
+    async fn create_new(self: &Arc<Self>, wanted: &Wanted, pilot: &Pilot) -> Result<()> {
+        let Wanted { name, pool, given } = wanted;
+        pool.ready().await?;
+        let spec = VolumeSpec {
+            id: VolumeId::random(),
+            name: name.clone(),
+            created: Timestamp::now(),
+            given: given.clone(),
+            options: pool.config.defaults.clone().over(given)?,
+        };
+        let op = Op::new(time::CALL);
+        let handle = {
+            let spec = spec.clone();
+            pool.run(op.clone(), move |backend, op| backend.plan(op, &spec)).await?
+        };
+        let record = Record {
+            id: spec.id,
+            name: name.clone(),
+            pool: pool.name.clone(),
+            pool_id: pool.id(),
+            backend: pool.config.backend.clone(),
+            handle,
+            layout: Layout::Subdirectory,
+            created: spec.created,
+            given: spec.given,
+            options: spec.options,
+            state: State::Creating { accepted: false },
+            unsettled: false,
+        };
+        if !berth_host::failpoint::sabotaged("skip-intent") {
+            let row = record.clone();
+            self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
+        }
+        let volume = Volume::new(record);
+        let _lock = volume.lock().await;
+        match self.effect(&volume, pool, &op, Some(pilot)).await {
+            Ok(()) => Ok(()),
+            Err(error) if volume.read(|life| life.record.state.is_live()) => {
+                // Accepted, so the answer was given: it stays, and says why.
+                self.fault(&volume, "create", &error);
+                Ok(())
+            }
+            Err(error) => Err(self.undo_create(&volume, pool, error).await),
+        }
+    }
+
+    /// Makes the content. With a `pilot`, answers it as soon as the volume is
+    /// accepted; without one the volume was accepted before (recovery).
+    pub(super) async fn effect(
+        self: &Arc<Self>,
+        volume: &Arc<Volume>,
+        pool: &Pool,
+        op: &Op,
+        pilot: Option<&Pilot>,
+    ) -> Result<()> {
+        let mut job: Option<Arc<Job>> = None;
+        if pilot.is_none() {
+            job = Some(self.job_of("create", volume));
+        }
+        let result = loop {
+            let op = job.as_ref().map_or(op, |job| &job.op).extended(time::CALL);
+            if let Err(error) = op.check() {
+                break Err(error);
+            }
+            let record = volume.record();
+            let call = pool.run(op.clone(), move |backend, op| {
+                backend.create(op, &record.handle, &record.sidecar())
+            });
+            tokio::pin!(call);
+            let progress = if let (None, Some(pilot)) = (&job, pilot) {
+                match tokio::time::timeout(time::ACCEPT, &mut call).await {
+                    Ok(progress) => progress,
+                    Err(_) => match self.accept(volume, pilot).await {
+                        Ok(accepted) => {
+                            job = Some(accepted);
+                            call.await
+                        }
+                        Err(error) => Err(error),
+                    },
+                }
+            } else {
+                call.await
+            };
+            match progress {
+                Ok(Progress::Ready(_)) => break Ok(()),
+                Err(error) => break Err(error),
+                Ok(Progress::Pending { after, because }) => {
+                    if let (None, Some(pilot)) = (&job, pilot) {
+                        match self.accept(volume, pilot).await {
+                            Ok(accepted) => job = Some(accepted),
+                            Err(error) => break Err(error),
+                        }
+                    }
+                    volume.write(|life| life.waiting = Some(because.clone()));
+                    if let Some(job) = &job {
+                        job.waits(Some(because));
+                        wait(after, &job.op).await;
+                    }
+                }
+            }
+        };
+        volume.write(|life| life.waiting = None);
+        if let Some(job) = job {
+            job.end(result.as_ref().map(|()| String::new()));
+        }
+        result?;
+        self.settle(volume, State::Ready);
+        tracing::info!(volume = %volume.record().name, id = %volume.id, "created");
+        Ok(())
+    }
+
+    /// Makes the acceptance durable, answers, and goes on as a job.
+    async fn accept(self: &Arc<Self>, volume: &Arc<Volume>, pilot: &Pilot) -> Result<Arc<Job>> {
+        let mut record = volume.record();
+        record.state = State::Creating { accepted: true };
+        let row = record.clone();
+        self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
+        volume.write(|life| life.record = record);
+        self.index.file(volume);
+        let job = self.job_of("create", volume);
+        pilot.answer(Ok(()));
+        Ok(job)
+    }
+
+    /// Takes an unaccepted create back without a trace. If that fails too, the
+    /// record stays hidden and recovery undoes it.
+    pub(super) async fn undo_create(&self, volume: &Volume, pool: &Pool, error: Error) -> Error {
+        let record = volume.record();
+        let handle = record.handle.clone();
+        let undone = pool
+            .run(Op::new(time::CALL), move |backend, op| backend.purge(op, &handle))
+            .await
+            .map(drop);
+        let forgotten = match undone {
+            Ok(()) => {
+                let id = volume.id.to_string();
+                self.writer.commit(move |tx| catalog::delete_volume(tx, &id)).await
+            }
+            Err(error) => Err(error),
+        };
+        match forgotten {
+            Ok(()) => error,
+            Err(second) => {
+                tracing::error!(volume = %record.name, error = %second.chain(), "undo create");
+                let both = format!("{} (and undoing it: {})", error.chain(), second.chain());
+                let kept = Error::new(error.kind(), both);
+                match error.hint() {
+                    Some(hint) => kept.with_hint(hint),
+                    None => kept,
+                }
+            }
+        }
+    }
+
+    /// Marks a volume as failed for good.
+    pub(super) fn fault(&self, volume: &Arc<Volume>, during: &str, error: &Error) {
+        tracing::error!(volume = %volume.record().name, during, error = %error.chain(), "faulty");
+        let state = State::Faulty { during: during.to_owned(), error: repeat(error).chain() };
+        self.settle(volume, state);
+    }
+
+    /// Records an outcome: at once in memory, with the next commit on disk.
+    pub(super) fn settle(&self, volume: &Arc<Volume>, state: State) {
+        let record = volume.write(|life| {
+            life.record.state = state;
+            life.record.unsettled = false;
+            life.record.clone()
+        });
+        self.index.file(volume);
+        self.writer.later(move |tx| catalog::put_volume(tx, &record));
+    }
+
+    fn job_of(&self, kind: &str, volume: &Volume) -> Arc<Job> {
+        let record = volume.record();
+        self.jobs.start(kind, Some((volume.id, record.name.to_string())), Some(&record.pool))
+    }
+}
+
+/// Compares the options that are given with those of the creation.
+fn confirm(volume: &Volume, given: &BTreeMap<String, String>) -> Result<()> {
+    volume.read(|life| {
+        let record = &life.record;
+        if let State::Faulty { during, error } = &record.state {
+            return Err(faulty(&record.name, during, error));
+        }
+        let differ: Vec<_> = given
+            .iter()
+            .filter(|(key, value)| match record.given.get(*key) {
+                Some(known) => known != *value,
+                // A volume that went to the default pool is in that pool.
+                None => *key != "pool" || *value != &record.pool,
+            })
+            .map(|(key, value)| {
+                let known = record.given.get(key).map_or("not given", String::as_str);
+                format!("`{key}` is `{value}`, was `{known}`")
+            })
+            .collect();
+        if differ.is_empty() {
+            return Ok(());
+        }
+        Err(Error::conflict(format!(
+            "volume `{}` exists with other options: {}",
+            record.name,
+            differ.join(", ")
+        ))
+        .with_hint("choose another name, or use `berth volume set` for what can change"))
+    })
+}
+
+/// The error of every verb that needs a sound volume.
+pub(super) fn faulty(name: &VolumeName, during: &str, error: &str) -> Error {
+    Error::corrupt(format!("volume `{name}` is faulty since `{during}` failed: {error}"))
+        .with_hint(format!("`berth volume rm {name}` clears it"))
+}
+
+/// Waits for `time`, or shortly after `op` was cancelled.
+pub(super) async fn wait(time: std::time::Duration, op: &Op) {
+    let step = std::time::Duration::from_millis(100);
+    let end = tokio::time::Instant::now() + time;
+    while !op.is_cancelled() && tokio::time::Instant::now() < end {
+        tokio::time::sleep_until(end.min(tokio::time::Instant::now() + step)).await;
+    }
+}

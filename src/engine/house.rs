@@ -1,0 +1,182 @@
+//! What goes on by itself: pools that come back, references that nobody
+//! confirms, the trash.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use berth_api::Health;
+use jiff::Timestamp;
+
+use super::{Engine, volume::Life, volume::Volume};
+use crate::{catalog::State, journal};
+
+/// Between two rounds, unless something asks for one.
+const ROUND: Duration = Duration::from_secs(10);
+/// An unconfirmed reference is dropped only after this time without a holder
+/// (`docker-protocol.md`): a crash between Mount and the container's start
+/// looks unused.
+const UNCONFIRMED: Duration = Duration::from_secs(600);
+
+impl Engine {
+    /// Keeps house for as long as the daemon lives.
+    pub(super) async fn house_loop(self: Arc<Self>) {
+        let round = ROUND.min(unconfirmed() / 4);
+        loop {
+            let _ = tokio::time::timeout(round, self.housekeeper.notified()).await;
+            self.bring_pools_back().await;
+            self.sweep_references().await;
+            self.empty_trash().await;
+        }
+    }
+
+    async fn bring_pools_back(self: &Arc<Self>) {
+        for pool in self.pools.values() {
+            if pool.health() != Health::Ready {
+                pool.probe().await;
+            }
+            if pool.health() == Health::Ready {
+                self.recover_pool(pool).await;
+                self.retry_removals(pool).await;
+            }
+        }
+    }
+
+    /// Removals that could not be finished are tried again.
+    async fn retry_removals(self: &Arc<Self>, pool: &Arc<super::pool::Pool>) {
+        for volume in self.index.all() {
+            let due = volume.read(|life| {
+                life.record.pool == pool.name
+                    && (matches!(life.record.state, State::Removing { .. })
+                        || life.record.unsettled && life.record.state == State::Ready)
+            });
+            if due
+                && let Some(lock) = volume.try_lock()
+                && let Err(error) = self.recover(&volume, pool, lock).await
+            {
+                let name = volume.record().name;
+                tracing::info!(volume = %name, error = %error.chain(), "try again");
+            }
+        }
+    }
+
+    /// Drops references of older epochs whose volume nobody held for long.
+    async fn sweep_references(&self) {
+        let epoch = self.epoch();
+        let suspects: Vec<_> = self
+            .index
+            .all_live()
+            .into_iter()
+            .filter(|volume| volume.read(|life| is_suspect(life, epoch)))
+            .collect();
+        if suspects.is_empty() {
+            return;
+        }
+        let evidence = match self.evidence(&suspects).await {
+            Ok(evidence) => evidence,
+            Err(error) => {
+                tracing::warn!(error = %error.chain(), "sweep");
+                return;
+            }
+        };
+        for (volume, evidence) in suspects.iter().zip(evidence) {
+            let since = volume.write(|life| {
+                life.idle_since = if evidence.may_be_held() {
+                    None
+                } else {
+                    life.idle_since.or_else(|| Some(Instant::now()))
+                };
+                life.idle_since
+            });
+            if since.is_some_and(|since| since.elapsed() >= unconfirmed()) {
+                self.drop_unconfirmed(volume, epoch).await;
+            }
+        }
+    }
+
+    async fn drop_unconfirmed(&self, volume: &Arc<Volume>, epoch: u64) {
+        let _counts = volume.counts.lock().await;
+        let dropped: Vec<_> = volume.read(|life| {
+            let old = |(key, reference): &(&journal::Key, &journal::Reference)| {
+                !Life::is_confirmed(key, **reference, epoch)
+            };
+            life.references.iter().filter(old).map(|(key, _)| key.clone()).collect()
+        });
+        let (id, keys) = (volume.id, dropped.clone());
+        let step = move |tx: &crate::database::Transaction<'_>| {
+            keys.iter().try_for_each(|key| journal::delete_reference(tx, id, key))
+        };
+        if let Err(error) = self.writer.commit(step).await {
+            tracing::warn!(error = %error.chain(), "sweep");
+            return;
+        }
+        volume.write(|life| {
+            for key in &dropped {
+                life.references.remove(key);
+            }
+            life.generation += 1;
+            life.idle_since = None;
+            life.look = None;
+        });
+        tracing::info!(volume = %volume.record().name, count = dropped.len(), "dropped unconfirmed references");
+        self.detacher.notify_one();
+    }
+
+    /// Deletes what expired; where a pool is short of space, also the oldest of
+    /// what would expire later.
+    async fn empty_trash(self: &Arc<Self>) {
+        let now = Timestamp::now();
+        let mut trash: Vec<_> = self
+            .index
+            .all()
+            .into_iter()
+            .filter_map(|volume| {
+                volume
+                    .read(|life| match life.record.state {
+                        State::Removed { expires: Some(expires), purging, .. } => {
+                            Some((expires, purging, life.record.pool.clone()))
+                        }
+                        _ => None,
+                    })
+                    .map(|(expires, purging, pool)| (expires, purging, pool, volume))
+            })
+            .collect();
+        trash.sort_by_key(|(expires, ..)| *expires);
+        for (expires, purging, pool, volume) in trash {
+            let Ok(pool) = self.configured(&pool) else { continue };
+            if pool.health() != Health::Ready {
+                continue;
+            }
+            let due = purging || expires <= now || pool.is_short_of_space().await;
+            // A purge may take long: it has the volume's lock, and a thread of
+            // its own, so that the house is kept meanwhile.
+            if due && let Some(lock) = volume.try_lock() {
+                let engine = self.clone();
+                let work = tokio::spawn(async move {
+                    let _lock = lock;
+                    engine.purge(&volume, &pool).await;
+                });
+                if expires > now {
+                    // One at a time while it is only for space.
+                    let _ = work.await;
+                }
+            }
+        }
+    }
+}
+
+fn is_suspect(life: &Life, epoch: u64) -> bool {
+    life.is_referenced() && !life.has_confirmed(epoch)
+}
+
+/// [`UNCONFIRMED`]; with the feature `testing`, `BERTH_TEST_SWEEP_SECONDS`.
+fn unconfirmed() -> Duration {
+    #[cfg(feature = "testing")]
+    if let Some(seconds) =
+        std::env::var("BERTH_TEST_SWEEP_SECONDS").ok().and_then(|text| text.parse().ok())
+    {
+        return Duration::from_secs(seconds);
+    }
+    UNCONFIRMED
+}

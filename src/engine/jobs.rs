@@ -1,0 +1,238 @@
+//! Long operations, with progress.
+//!
+//! A job observes an operation that a flight or a task carries; the registry
+//! knows what runs, keeps the latest that ended, and tells who waits.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use berth_api::{Error, ErrorKind, Op, Result, VolumeId};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::{
+    database::Writer,
+    journal,
+    view::{JobState, JobView, ProgressView},
+};
+
+/// How many ended jobs are remembered.
+const KEPT: usize = 100;
+/// A job has no deadline of its own.
+const UNLIMITED: Duration = Duration::from_secs(10 * 365 * 86400);
+
+/// All jobs of this host.
+#[derive(Debug)]
+pub(super) struct Jobs {
+    writer: Writer,
+    all: Mutex<HashMap<String, Arc<Job>>>,
+}
+
+/// One job.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// Carries cancellation and progress to the backend.
+    pub(super) op: Op,
+    /// The volume it works on.
+    volume: Option<VolumeId>,
+    writer: Writer,
+    started: Instant,
+    view: watch::Sender<JobView>,
+}
+
+impl Jobs {
+    /// The jobs of before a restart. Those that had not ended are taken up by
+    /// recovery from the records they worked on, or had no such record.
+    pub(super) fn new(writer: Writer, mut loaded: Vec<JobView>) -> Self {
+        for job in &mut loaded {
+            if !job.state.is_final() {
+                job.state = JobState::Failed;
+                job.error = Some("the daemon was restarted".to_owned());
+                job.error_kind = Some(ErrorKind::Unavailable);
+                job.finished = Some(Timestamp::now());
+                let job = job.clone();
+                writer.later(move |tx| journal::put_job(tx, &job));
+            }
+        }
+        let all = loaded
+            .into_iter()
+            .map(|view| {
+                let job = Job {
+                    op: Op::new(UNLIMITED),
+                    volume: None,
+                    writer: writer.clone(),
+                    started: Instant::now(),
+                    view: watch::Sender::new(view),
+                };
+                let id = job.id();
+                (id, Arc::new(job))
+            })
+            .collect();
+        Self { writer, all: Mutex::new(all) }
+    }
+
+    /// Begins a job.
+    pub(super) fn start(
+        &self,
+        kind: &str,
+        volume: Option<(VolumeId, String)>,
+        pool: Option<&str>,
+    ) -> Arc<Job> {
+        let view = JobView {
+            id: VolumeId::random().to_string()[..12].to_owned(),
+            kind: kind.to_owned(),
+            volume: volume.as_ref().map(|(_, name)| name.clone()),
+            pool: pool.map(ToOwned::to_owned),
+            state: JobState::Running,
+            progress: ProgressView::default(),
+            waiting: None,
+            error: None,
+            error_kind: None,
+            outcome: None,
+            created: Timestamp::now(),
+            finished: None,
+        };
+        tracing::info!(job = view.id, kind, volume = view.volume, pool = view.pool, "job began");
+        let job = Arc::new(Job {
+            op: Op::new(UNLIMITED),
+            volume: volume.map(|(id, _)| id),
+            writer: self.writer.clone(),
+            started: Instant::now(),
+            view: watch::Sender::new(view),
+        });
+        job.store();
+        let mut all = self.lock();
+        all.insert(job.id(), job.clone());
+        self.drop_oldest(&mut all);
+        job
+    }
+
+    fn drop_oldest(&self, all: &mut HashMap<String, Arc<Job>>) {
+        let mut ended: Vec<_> = all
+            .values()
+            .filter(|job| job.state().is_final())
+            .map(|job| (job.view.borrow().created, job.id()))
+            .collect();
+        if ended.len() <= KEPT {
+            return;
+        }
+        ended.sort_unstable();
+        for (_, id) in &ended[..ended.len() - KEPT] {
+            all.remove(id);
+            let id = id.clone();
+            self.writer.later(move |tx| journal::delete_job(tx, &id));
+        }
+    }
+
+    /// All jobs: running ones first, then the latest.
+    pub(super) fn list(&self) -> Vec<JobView> {
+        let mut views: Vec<_> = self.lock().values().map(|job| job.view()).collect();
+        views.sort_by_key(|view| (view.state.is_final(), std::cmp::Reverse(view.created)));
+        views
+    }
+
+    /// How many jobs are at work.
+    pub(super) fn running(&self) -> u64 {
+        self.lock().values().filter(|job| !job.state().is_final()).count() as u64
+    }
+
+    /// The job with this id.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub(super) fn find(&self, id: &str) -> Result<Arc<Job>> {
+        self.lock().get(id).cloned().ok_or_else(|| {
+            let id: String = id.chars().take(40).collect();
+            Error::not_found(format!("no such job: `{}`", id.escape_debug()))
+                .with_hint("`berth job ls` lists them")
+        })
+    }
+
+    /// Asks the jobs of a volume to stop.
+    pub(super) fn cancel_of(&self, volume: VolumeId) {
+        for job in self.lock().values().filter(|job| job.volume == Some(volume)) {
+            job.op.cancel();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Job>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Job {
+    pub(super) fn id(&self) -> String {
+        self.view.borrow().id.clone()
+    }
+
+    fn state(&self) -> JobState {
+        self.view.borrow().state
+    }
+
+    /// Says what the job waits for.
+    pub(super) fn waits(&self, because: Option<String>) {
+        self.view.send_modify(|view| view.waiting = because);
+    }
+
+    /// Ends the job.
+    pub(super) fn end(&self, result: Result<String, &Error>) {
+        self.view.send_modify(|view| {
+            view.progress = self.progress();
+            view.waiting = None;
+            view.finished = Some(Timestamp::now());
+            match result {
+                Ok(outcome) => {
+                    view.state = JobState::Done;
+                    view.outcome = Some(outcome).filter(|text| !text.is_empty());
+                }
+                Err(error) => {
+                    let cancelled = self.op.is_cancelled();
+                    view.state = if cancelled { JobState::Cancelled } else { JobState::Failed };
+                    view.error = Some(error.chain());
+                    view.error_kind = Some(error.kind());
+                }
+            }
+        });
+        let view = self.view.borrow().clone();
+        tracing::info!(job = view.id, state = view.state.as_str(), error = view.error, "job ended");
+        self.store();
+    }
+
+    /// The job as it is now.
+    pub(super) fn view(&self) -> JobView {
+        let mut view = self.view.borrow().clone();
+        if !view.state.is_final() {
+            view.progress = self.progress();
+        }
+        view
+    }
+
+    /// The job once it has ended, or as it is after `timeout`.
+    pub(super) async fn wait(&self, timeout: Duration) -> JobView {
+        let mut changes = self.view.subscribe();
+        let _ = tokio::time::timeout(timeout, changes.wait_for(|view| view.state.is_final())).await;
+        self.view()
+    }
+
+    fn progress(&self) -> ProgressView {
+        let counts = self.op.counts();
+        let seconds = self.started.elapsed().as_secs().max(1);
+        let rate = counts.bytes_done / seconds;
+        let left = counts.bytes_total.saturating_sub(counts.bytes_done);
+        ProgressView {
+            bytes_done: counts.bytes_done,
+            bytes_total: counts.bytes_total,
+            files_done: counts.files_done,
+            rate,
+            eta: if counts.bytes_total > 0 { left.checked_div(rate) } else { None },
+        }
+    }
+
+    fn store(&self) {
+        let view = self.view.borrow().clone();
+        self.writer.later(move |tx| journal::put_job(tx, &view));
+    }
+}

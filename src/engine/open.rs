@@ -1,0 +1,214 @@
+//! Start: the lock, the state, the pools, recovery; then the loops.
+
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::{Duration, Instant},
+};
+
+use berth_api::{Context as _, Error, ErrorKind, Result, VolumeId};
+use berth_host::{boot, lock::Lock};
+use tokio::sync::Notify;
+
+use super::{Engine, Setup, flight::Flights, index::Index, jobs::Jobs, pool::Pool, volume::Volume};
+use crate::{
+    catalog,
+    database::{Database, Writer},
+    journal::{self, Key, Reference},
+};
+
+/// How long all pools together may take before the daemon serves without the
+/// rest; they are asked again in the background.
+const POOLS: Duration = Duration::from_secs(4);
+
+impl Engine {
+    /// Opens the state under `setup.paths.root` and recovers it. Pools that are
+    /// away do not fail it.
+    ///
+    /// # Errors
+    /// `Busy` if another daemon has the root. `Corrupt` if the catalog cannot be
+    /// trusted: the caller then serves the control socket only. Others if the
+    /// root cannot be used at all.
+    pub async fn open(setup: Setup) -> Result<Arc<Self>> {
+        let started = Instant::now();
+        let lock = prepare(&setup)?;
+        let mut state = State::load(&setup)?;
+        let damaged = std::mem::take(&mut state.loaded.damaged);
+        let engine = Arc::new(state.into_engine(setup, lock, started)?);
+        engine.recover_all(&damaged).await?;
+        Ok(engine)
+    }
+
+    /// Sets an untrusted database aside, makes a new one, and fills it from the
+    /// sidecars of all pools.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]; `Corrupt` if something could not be brought back.
+    pub async fn salvage(setup: Setup, take_over: bool) -> Result<String> {
+        let lock = prepare(&setup)?;
+        Database::set_aside(&setup.paths.root)?;
+        let state = State::load(&setup)?;
+        let engine = Arc::new(state.into_engine(setup, lock, Instant::now())?);
+        engine.probe_pools().await;
+        let job = engine.rebuild(None, take_over)?;
+        let ended = loop {
+            let job = engine.wait_job(&job.id, Duration::from_secs(60)).await?;
+            if job.state.is_final() {
+                break job;
+            }
+        };
+        engine.stop(Duration::from_secs(5)).await;
+        match ended.error {
+            None => Ok(ended.outcome.unwrap_or_default()),
+            Some(error) => Err(Error::new(ended.error_kind.unwrap_or(ErrorKind::Corrupt), error)),
+        }
+    }
+
+    async fn recover_all(self: &Arc<Self>, damaged: &[String]) -> Result<()> {
+        self.probe_pools().await;
+        self.name_damaged(damaged).await?;
+        self.adopt_mounts().await?;
+        for pool in self.pools.values() {
+            if tokio::time::timeout(POOLS, self.recover_pool(pool)).await.is_err() {
+                tracing::warn!(pool = pool.name, "recovery goes on in the background");
+            }
+        }
+        tokio::spawn(self.clone().detach_loop());
+        tokio::spawn(self.clone().house_loop());
+        tracing::info!(
+            volumes = self.index.all_live().len(),
+            milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "ready"
+        );
+        Ok(())
+    }
+
+    async fn probe_pools(&self) {
+        let probes: Vec<_> = self
+            .pools
+            .values()
+            .cloned()
+            .map(|pool| tokio::spawn(async move { pool.probe().await }))
+            .collect();
+        for probe in probes {
+            let _ = tokio::time::timeout(POOLS, probe).await;
+        }
+    }
+}
+
+/// Makes the folders and takes the lock.
+fn prepare(setup: &Setup) -> Result<Lock> {
+    let paths = &setup.paths;
+    for (folder, mode) in [(&paths.root, 0o711), (&paths.run, 0o755), (&paths.mounts, 0o711)] {
+        match fs::DirBuilder::new().recursive(true).mode(mode).create(folder) {
+            // An existing root on a read-only disk is still served.
+            Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {}
+            other => other.context(|| format!("make `{}`", folder.display()))?,
+        }
+    }
+    let taken = match Lock::try_take(&paths.root.join("lock")) {
+        Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+            Lock::try_take(&paths.run.join("lock"))
+        }
+        other => other,
+    };
+    taken.context(|| format!("lock `{}`", paths.root.display()))?.ok_or_else(|| {
+        Error::busy(format!("another berth daemon uses the root `{}`", paths.root.display()))
+            .with_hint("stop it first, or give this one another --root")
+    })
+}
+
+/// The state as read once.
+struct State {
+    host: berth_api::HostId,
+    boot: String,
+    loaded: catalog::Loaded,
+    references: Vec<(VolumeId, Key, Reference)>,
+    jobs: Vec<crate::view::JobView>,
+    writer: Writer,
+}
+
+impl State {
+    fn load(setup: &Setup) -> Result<Self> {
+        let database = Database::open(&setup.paths.root, &setup.paths.run)?;
+        let boot = boot::id().context(|| "read this boot's id")?;
+        let connection = database.connection;
+        let state = Self {
+            host: database.host,
+            loaded: catalog::load(&connection)?,
+            references: journal::load_references(&connection, &boot)?,
+            jobs: journal::load_jobs(&connection)?,
+            boot,
+            writer: Writer::start(connection, database.frozen),
+        };
+        let boot = state.boot.clone();
+        state.writer.later(move |tx| journal::void_references(tx, &boot));
+        Ok(state)
+    }
+
+    fn into_engine(self, setup: Setup, lock: Lock, started: Instant) -> Result<Engine> {
+        let Self { host, boot, loaded, references, jobs, writer } = self;
+        let mut pools = std::collections::BTreeMap::new();
+        for (name, config) in &setup.config.pools {
+            if config.builtin {
+                make_builtin(&config.path);
+            }
+            let backend = crate::pools::open(name, config)?;
+            let known = loaded.pools.get(name).copied();
+            let pool = Pool::new(name, config.clone(), backend, known, host, writer.clone());
+            pools.insert(name.clone(), Arc::new(pool));
+        }
+        let mut by_volume: HashMap<VolumeId, Vec<(Key, Reference)>> = HashMap::new();
+        let mut epoch = 0;
+        for (volume, key, reference) in references {
+            epoch = epoch.max(reference.epoch);
+            by_volume.entry(volume).or_default().push((key, reference));
+        }
+        let index = Index::default();
+        for record in loaded.records {
+            let references = by_volume.remove(&record.id).unwrap_or_default();
+            let volume = Volume::new(record);
+            volume.write(|life| life.references.extend(references));
+            index.file(&volume);
+        }
+        Ok(Engine {
+            host,
+            host_name: host_name(),
+            boot,
+            jobs: Jobs::new(writer.clone(), jobs),
+            writer,
+            pools,
+            index,
+            epoch: AtomicU64::new(epoch + 1),
+            flights: Arc::<Flights>::default(),
+            detacher: Notify::new(),
+            housekeeper: Notify::new(),
+            stopping: AtomicBool::new(false),
+            started,
+            setup,
+            _lock: lock,
+        })
+    }
+}
+
+/// The built-in pool lies in the root, whose folder above it may be missing.
+fn make_builtin(path: &Path) {
+    if let Some(parent) = path.parent()
+        && let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o711).create(parent)
+    {
+        tracing::warn!(folder = %parent.display(), %error, "make the folder of the default pool");
+    }
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "localhost".to_owned())
+}

@@ -1,0 +1,226 @@
+//! One configured pool as the engine sees it: backend, threads, identity.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use berth_api::{Backend, Bytes, Capacity, Error, Health, HostId, Op, PoolId, Result};
+
+use super::threads::Threads;
+use crate::{
+    catalog,
+    config::PoolConfig,
+    database::{Transaction, Writer},
+};
+
+/// Identity is asked for at most this often while the pool is away.
+const PROBE: Duration = Duration::from_millis(500);
+/// How long one probe may take before it counts as "away".
+const PROBE_TIME: Duration = Duration::from_secs(3);
+
+/// One configured pool.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub(super) name: String,
+    pub(super) config: PoolConfig,
+    backend: Arc<dyn Backend>,
+    threads: Threads,
+    /// The trash is emptied on a thread of its own, at the lowest priority.
+    walker: Threads,
+    host: HostId,
+    writer: Writer,
+    situation: RwLock<Situation>,
+    probing: tokio::sync::Mutex<Option<Instant>>,
+    capacity: Mutex<Option<Capacity>>,
+}
+
+/// What is known of the pool now.
+#[derive(Clone, Debug)]
+struct Situation {
+    /// What the catalog expects, or what was found.
+    id: Option<PoolId>,
+    /// The identity was confirmed since the start, or why not.
+    confirmed: Result<(), String>,
+    /// Records of this pool were recovered since it was confirmed.
+    recovered: bool,
+}
+
+impl Pool {
+    pub(super) fn new(
+        name: &str,
+        config: PoolConfig,
+        backend: Arc<dyn Backend>,
+        known: Option<PoolId>,
+        host: HostId,
+        writer: Writer,
+    ) -> Self {
+        let confirmed = Err("it was not looked at yet".to_owned());
+        Self {
+            name: name.to_owned(),
+            config,
+            backend,
+            threads: Threads::new(name),
+            walker: Threads::new(name),
+            host,
+            writer,
+            situation: RwLock::new(Situation { id: known, confirmed, recovered: false }),
+            probing: tokio::sync::Mutex::new(None),
+            capacity: Mutex::default(),
+        }
+    }
+
+    /// Runs a backend call on the pool's threads.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        op: Op,
+        call: impl FnOnce(&dyn Backend, &Op) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let backend = self.backend.clone();
+        self.threads.run(move || call(&*backend, &op)).await
+    }
+
+    /// Runs work that may take very long on the trash walker's thread.
+    pub(super) async fn walk<T: Send + 'static>(
+        &self,
+        op: Op,
+        call: impl FnOnce(&dyn Backend, &Op) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let backend = self.backend.clone();
+        self.walker
+            .run(move || {
+                berth_host::priority::lower_this_thread();
+                call(&*backend, &op)
+            })
+            .await
+    }
+
+    /// The identity, once known.
+    pub(super) fn id(&self) -> Option<PoolId> {
+        self.read().id
+    }
+
+    /// Calls that are stuck in the backend now.
+    pub(super) fn stuck(&self) -> u64 {
+        self.threads.stuck()
+    }
+
+    /// Whether the pool can be used, from what was last seen; does not block.
+    pub(super) fn health(&self) -> Health {
+        match &self.read().confirmed {
+            Err(why) => Health::Unavailable(why.clone()),
+            Ok(()) => self.backend.health(),
+        }
+    }
+
+    /// Confirms the pool's identity where that has not happened or its backend
+    /// lost it since.
+    ///
+    /// # Errors
+    /// `Unavailable` with the reason.
+    pub(super) async fn ready(&self) -> Result<()> {
+        if self.health() == Health::Ready {
+            return Ok(());
+        }
+        self.probe().await;
+        match self.health() {
+            Health::Ready => Ok(()),
+            Health::Unavailable(why) => {
+                Err(Error::unavailable(format!("pool `{}` is unavailable: {why}", self.name))
+                    .with_hint("`berth doctor` says what to do"))
+            }
+        }
+    }
+
+    /// Looks at the identity now, unless that happened a moment ago.
+    pub(super) async fn probe(&self) {
+        let mut probed = self.probing.lock().await;
+        if probed.is_some_and(|at| at.elapsed() < PROBE) {
+            return;
+        }
+        let (expected, host) = (self.id(), self.host);
+        let identify =
+            self.run(Op::new(PROBE_TIME), move |backend, op| backend.identify(op, expected, host));
+        let found = match tokio::time::timeout(PROBE_TIME, identify).await {
+            Ok(found) => found,
+            Err(_) => {
+                Err(Error::unavailable(format!("it did not answer in {} s", PROBE_TIME.as_secs())))
+            }
+        };
+        match found {
+            Ok(found) => self.confirm(found.pool, expected).await,
+            Err(error) => {
+                tracing::warn!(pool = self.name, error = %error.chain(), "pool is unavailable");
+                self.write(|situation| {
+                    situation.confirmed = Err(error.chain());
+                    situation.recovered = false;
+                });
+            }
+        }
+        *probed = Some(Instant::now());
+    }
+
+    async fn confirm(&self, found: PoolId, expected: Option<PoolId>) {
+        if expected.is_none() {
+            let name = self.name.clone();
+            let step = move |tx: &Transaction<'_>| catalog::put_pool(tx, &name, found);
+            if let Err(error) = self.writer.commit(step).await {
+                self.write(|situation| situation.confirmed = Err(error.chain()));
+                return;
+            }
+        }
+        tracing::info!(pool = self.name, id = %found, "pool is ready");
+        self.write(|situation| {
+            situation.id = Some(found);
+            situation.confirmed = Ok(());
+        });
+    }
+
+    /// Writes this host into the pool's identity, and learns it anew.
+    pub(super) async fn take_over(&self) -> Result<()> {
+        let host = self.host;
+        let identity =
+            self.run(Op::new(PROBE_TIME), move |backend, op| backend.take_over(op, host)).await?;
+        self.write(|situation| situation.id = None);
+        self.confirm(identity.pool, None).await;
+        Ok(())
+    }
+
+    /// Whether its records still have to be recovered; asking settles it.
+    pub(super) fn begin_recovery(&self) -> bool {
+        let mut due = false;
+        self.write(|situation| {
+            due = situation.confirmed.is_ok() && !situation.recovered;
+            situation.recovered |= due;
+        });
+        due
+    }
+
+    /// How full it is, as last measured; a fresh measurement where the pool
+    /// answers within a second.
+    pub(super) async fn capacity(&self) -> Option<Capacity> {
+        if self.health() == Health::Ready {
+            let limit = Duration::from_secs(1);
+            let asked = self.run(Op::new(limit), Backend::capacity);
+            if let Ok(Ok(capacity)) = tokio::time::timeout(limit, asked).await {
+                *self.capacity.lock().unwrap_or_else(PoisonError::into_inner) = Some(capacity);
+            }
+        }
+        *self.capacity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether less than a twentieth of the space is free.
+    pub(super) async fn is_short_of_space(&self) -> bool {
+        self.capacity()
+            .await
+            .is_some_and(|Capacity { total: Bytes(total), free: Bytes(free) }| free < total / 20)
+    }
+
+    fn read(&self) -> Situation {
+        self.situation.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Situation)) {
+        change(&mut self.situation.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,158 @@
+//! `pool rebuild`: records from sidecars.
+
+use std::sync::Arc;
+
+use berth_api::{Backend, Error, Found, Result};
+use jiff::Timestamp;
+
+use super::{Engine, jobs::Job, pool::Pool, recover::LOAD, time, volume::Volume};
+use crate::{
+    catalog::{self, Record, State},
+    view::JobView,
+};
+
+/// What a rebuild did.
+#[derive(Debug, Default)]
+struct Tally {
+    made: u64,
+    trashed: u64,
+    known: u64,
+    problems: Vec<String>,
+}
+
+impl Engine {
+    /// Makes lost records from sidecars, as a job.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such pool. What goes wrong later is the job's.
+    pub fn rebuild(self: &Arc<Self>, pool: Option<&str>, take_over: bool) -> Result<JobView> {
+        self.writable()?;
+        let pools = match pool {
+            Some(name) => vec![self.configured(name)?],
+            None => self.pools.values().cloned().collect(),
+        };
+        let job = self.jobs.start("rebuild", None, pool);
+        let (engine, own) = (self.clone(), job.clone());
+        tokio::spawn(async move {
+            let result = engine.rebuild_pools(&pools, take_over, &own).await;
+            own.end(result.as_ref().map(Clone::clone));
+        });
+        Ok(job.view())
+    }
+
+    async fn rebuild_pools(
+        self: &Arc<Self>,
+        pools: &[Arc<Pool>],
+        take_over: bool,
+        job: &Job,
+    ) -> Result<String> {
+        let mut tally = Tally::default();
+        for pool in pools {
+            if let Err(error) = self.rebuild_pool(pool, take_over, job, &mut tally).await {
+                tally.problems.push(format!("pool `{}`: {}", pool.name, error.chain()));
+            }
+        }
+        self.writer.flush().await?;
+        let done = format!(
+            "{} records made ({} of them in the trash), {} were known",
+            tally.made, tally.trashed, tally.known
+        );
+        if tally.problems.is_empty() {
+            Ok(done)
+        } else {
+            Err(Error::corrupt(format!("{done}; {}", tally.problems.join("; "))))
+        }
+    }
+
+    async fn rebuild_pool(
+        self: &Arc<Self>,
+        pool: &Arc<Pool>,
+        take_over: bool,
+        job: &Job,
+        tally: &mut Tally,
+    ) -> Result<()> {
+        if take_over {
+            pool.take_over().await?;
+        }
+        pool.ready().await?;
+        let listed = pool.run(job.op.extended(time::CALL), Backend::list).await?;
+        for entry in listed {
+            job.op.check()?;
+            job.op.advance(0, 1);
+            let shown = entry.entry.clone();
+            if let Err(error) = self.rebuild_one(pool, entry, tally).await {
+                tally.problems.push(format!("`{shown}`: {}", error.chain()));
+            }
+        }
+        self.recover_pool(pool).await;
+        Ok(())
+    }
+
+    async fn rebuild_one(
+        self: &Arc<Self>,
+        pool: &Arc<Pool>,
+        entry: Found,
+        tally: &mut Tally,
+    ) -> Result<()> {
+        let sidecar = entry.sidecar?;
+        let spec = &sidecar.spec;
+        let known = self.index.by_id(spec.id);
+        let damaged = known.as_ref().is_some_and(|volume| {
+            volume.read(
+                |life| matches!(&life.record.state, State::Faulty { during, .. } if during == LOAD),
+            )
+        });
+        if let (Some(volume), false) = (&known, damaged) {
+            tally.known += 1;
+            // The record wins; a sidecar that differs is written anew.
+            let record = volume.record();
+            if record.state == State::Ready && !entry.trashed && record.sidecar() != sidecar {
+                let _lock = volume.lock().await;
+                self.until_ready(pool, None, volume, |backend, op, record| {
+                    backend.describe(op, &record.handle, &record.sidecar())
+                })
+                .await?;
+            }
+            return Ok(());
+        }
+        let state = if entry.trashed {
+            let at = Timestamp::now();
+            let expires = super::remove::later(at, pool.config.trash);
+            State::Removed { at, expires: Some(expires), purging: false }
+        } else {
+            State::Ready
+        };
+        if state.is_live() && self.index.live(&spec.name).is_some_and(|other| other.id != spec.id) {
+            return Err(Error::conflict(format!(
+                "a volume `{}` exists, {} stays without a record",
+                spec.name, spec.id
+            )));
+        }
+        let record = Record {
+            id: spec.id,
+            name: spec.name.clone(),
+            pool: pool.name.clone(),
+            pool_id: pool.id(),
+            backend: pool.config.backend.clone(),
+            handle: entry.handle,
+            layout: sidecar.layout,
+            created: spec.created,
+            given: spec.given.clone(),
+            options: spec.options.clone(),
+            state,
+            unsettled: false,
+        };
+        let row = record.clone();
+        self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
+        tally.made += 1;
+        tally.trashed += u64::from(entry.trashed);
+        match known {
+            Some(volume) => {
+                volume.write(|life| life.record = record);
+                self.index.file(&volume);
+            }
+            None => self.index.file(&Volume::new(record)),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! The table of recovery: a record's state × what is really there → what to do.
+//!
+//! Pure, exhaustive, and tested for every pair. It is only asked with evidence:
+//! a pool that is away has no row here, and its records stay as they are.
+
+use berth_api::Observed;
+
+use crate::catalog::{Record, State};
+
+/// What recovery does with one volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// As it should be.
+    Keep,
+    /// The effect is complete: the outcome is `ready`.
+    Settle,
+    /// Accepted, not complete: goes on as a job.
+    Create,
+    /// Not accepted, not complete: leaves no trace.
+    Undo,
+    /// Nothing is left of it: the record goes.
+    Forget,
+    /// Out of the trash again, then the options.
+    Restore,
+    /// Options and sidecar may be those of before.
+    Describe,
+    /// Into the trash.
+    Remove,
+    /// In the trash: the outcome is `removed`.
+    MarkRemoved,
+    /// Deleting goes on.
+    Purge,
+    /// The data is not there though nobody removed it.
+    Missing,
+}
+
+/// Decides.
+#[expect(clippy::match_same_arms, reason = "read as a table, state by state")]
+pub(super) fn decide(record: &Record, observed: Observed) -> Action {
+    use Action as A;
+    use Observed as O;
+    match (&record.state, observed) {
+        // Not accepted, and nothing or a half of it is there.
+        (State::Creating { accepted: false }, O::Absent) => A::Forget,
+        (State::Creating { accepted: false }, O::Incomplete | O::Trashed) => A::Undo,
+        // A complete effect is durable, and may have been answered.
+        (State::Creating { .. }, O::Present { .. }) => A::Settle,
+        (State::Creating { accepted: true }, O::Absent | O::Incomplete) => A::Create,
+        // Nobody trashes what is being created; the record wins.
+        (State::Creating { accepted: true } | State::Ready, O::Trashed) => A::Restore,
+
+        (State::Ready, O::Present { .. }) if record.unsettled => A::Describe,
+        (State::Ready, O::Present { .. }) => A::Keep,
+        (State::Ready, O::Absent | O::Incomplete) => A::Missing,
+
+        (State::Removing { .. }, O::Absent) => A::Forget,
+        (State::Removing { .. }, O::Present { .. } | O::Incomplete) => A::Remove,
+        (State::Removing { .. }, O::Trashed) => A::MarkRemoved,
+
+        (State::Removed { .. }, O::Absent) => A::Forget,
+        (State::Removed { purging: true, .. }, _) | (State::Removed { .. }, O::Incomplete) => {
+            A::Purge
+        }
+        (State::Removed { purging: false, .. }, O::Present { .. }) => A::Remove,
+        (State::Removed { purging: false, .. }, O::Trashed) => A::Keep,
+
+        // Only Remove and `pool rebuild` end this state.
+        (State::Faulty { .. }, _) => A::Keep,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use berth_api::{Handle, Layout, Options, VolumeId};
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn record(state: State, unsettled: bool) -> Record {
+        Record {
+            id: VolumeId::random(),
+            name: "db".parse().expect("a valid name"),
+            pool: "default".to_owned(),
+            pool_id: None,
+            backend: "vfs".to_owned(),
+            handle: Handle(serde_json::Value::Null),
+            layout: Layout::Subdirectory,
+            created: Timestamp::UNIX_EPOCH,
+            given: BTreeMap::new(),
+            options: Options::default(),
+            state,
+            unsettled,
+        }
+    }
+
+    /// Every state × absent, incomplete, present, trashed.
+    #[test]
+    fn the_whole_table() {
+        use Action as A;
+        let at = Timestamp::UNIX_EPOCH;
+        let removed = |purging| State::Removed { at, expires: None, purging };
+        let faulty = State::Faulty { during: "create".to_owned(), error: "e".to_owned() };
+        let rows = [
+            (State::Creating { accepted: false }, false, [A::Forget, A::Undo, A::Settle, A::Undo]),
+            (
+                State::Creating { accepted: true },
+                false,
+                [A::Create, A::Create, A::Settle, A::Restore],
+            ),
+            (State::Ready, false, [A::Missing, A::Missing, A::Keep, A::Restore]),
+            (State::Ready, true, [A::Missing, A::Missing, A::Describe, A::Restore]),
+            (
+                State::Removing { at, expires: None },
+                false,
+                [A::Forget, A::Remove, A::Remove, A::MarkRemoved],
+            ),
+            (removed(false), false, [A::Forget, A::Purge, A::Remove, A::Keep]),
+            (removed(true), false, [A::Forget, A::Purge, A::Purge, A::Purge]),
+            (faulty, false, [A::Keep, A::Keep, A::Keep, A::Keep]),
+        ];
+        let seen = [
+            Observed::Absent,
+            Observed::Incomplete,
+            Observed::Present { empty: false },
+            Observed::Trashed,
+        ];
+        for (state, unsettled, actions) in rows {
+            let record = record(state, unsettled);
+            for (observed, action) in seen.iter().zip(actions) {
+                assert_eq!(decide(&record, *observed), action, "{:?} × {observed:?}", record.state);
+            }
+        }
+    }
+
+    /// No answer that was given is taken back, and nothing that may be in use
+    /// is deleted.
+    #[test]
+    fn what_was_answered_survives() {
+        for observed in [Observed::Present { empty: true }, Observed::Present { empty: false }] {
+            for state in [State::Creating { accepted: true }, State::Ready] {
+                let action = decide(&record(state, false), observed);
+                assert!(matches!(action, Action::Keep | Action::Settle), "{action:?}");
+            }
+        }
+    }
+}

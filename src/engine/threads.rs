@@ -1,0 +1,199 @@
+//! A pool's own threads: the one crossing between async and blocking code.
+//!
+//! Each pool has a bounded set. When all of them have been busy for a while the
+//! pool is stuck, and calls are refused at once instead of queueing behind a
+//! dead server; other pools have threads of their own and notice nothing.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use berth_api::{Error, Result};
+use tokio::sync::oneshot;
+
+/// Threads of one pool at most.
+const LIMIT: usize = 16;
+/// A thread without work ends after this.
+const IDLE: Duration = Duration::from_secs(10);
+/// A call that has run this long counts as stuck.
+const STUCK: Duration = Duration::from_secs(5);
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// The threads of one pool. Clones share them.
+#[derive(Clone)]
+pub(super) struct Threads {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: String,
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Task>,
+    /// Start times of what runs, by a running number.
+    running: HashMap<u64, Instant>,
+    next: u64,
+    threads: usize,
+    idle: usize,
+}
+
+impl std::fmt::Debug for Threads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Threads").field("pool", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
+impl Threads {
+    /// Threads for the pool `name`; none is started yet.
+    pub(super) fn new(name: &str) -> Self {
+        let state = Mutex::default();
+        Self { shared: Arc::new(Shared { name: name.to_owned(), state, work: Condvar::new() }) }
+    }
+
+    /// Runs `work` on a thread of the pool. Dropping the future does not stop it.
+    ///
+    /// # Errors
+    /// `Unavailable` at once if all threads are stuck; `Internal` if it panics.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (done, answer) = oneshot::channel();
+        self.submit(Box::new(move || {
+            let result = catch_unwind(AssertUnwindSafe(work))
+                .unwrap_or_else(|_| Err(Error::internal("a call into the backend panicked")));
+            let _ = done.send(result);
+        }))?;
+        answer.await.unwrap_or_else(|_| Err(Error::internal("a pool's thread ended early")))
+    }
+
+    /// How many calls are stuck now.
+    pub(super) fn stuck(&self) -> u64 {
+        stuck(&self.lock().running)
+    }
+
+    fn submit(&self, task: Task) -> Result<()> {
+        let mut state = self.lock();
+        let stuck = stuck(&state.running);
+        if usize::try_from(stuck).is_ok_and(|stuck| stuck >= LIMIT) {
+            return Err(Error::unavailable(format!(
+                "pool `{}` does not answer: {stuck} calls are stuck in it",
+                self.shared.name
+            )));
+        }
+        state.queue.push_back(task);
+        if state.idle >= state.queue.len() {
+            self.shared.work.notify_one();
+        } else if state.threads < LIMIT {
+            let shared = self.shared.clone();
+            let started = thread::Builder::new()
+                .name(format!("pool {}", shared.name))
+                .stack_size(512 << 10)
+                .spawn(move || work(&shared));
+            match started {
+                Ok(_) => state.threads += 1,
+                Err(source) if state.threads == 0 => {
+                    state.queue.pop_back();
+                    return Err(Error::exhausted("no thread left").with_source(source));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn stuck(running: &HashMap<u64, Instant>) -> u64 {
+    running.values().filter(|since| since.elapsed() > STUCK).count() as u64
+}
+
+fn work(shared: &Shared) {
+    let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        if let Some(task) = state.queue.pop_front() {
+            let number = state.next;
+            state.next += 1;
+            state.running.insert(number, Instant::now());
+            drop(state);
+            task();
+            state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.running.remove(&number);
+            continue;
+        }
+        state.idle += 1;
+        let (woken, timeout) =
+            shared.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+        state = woken;
+        state.idle -= 1;
+        if timeout.timed_out() && state.queue.is_empty() {
+            state.threads -= 1;
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_the_thread_lives_on() {
+        let threads = Threads::new("test");
+        let result: Result<()> = threads.run(|| panic!("on purpose")).await;
+        assert!(result.is_err());
+        assert_eq!(threads.run(|| Ok(7)).await.expect("still works"), 7);
+    }
+
+    #[tokio::test]
+    async fn more_calls_than_threads_all_run() {
+        let threads = Threads::new("test");
+        let calls: Vec<_> = (0..100_u32)
+            .map(|n| {
+                let threads = threads.clone();
+                tokio::spawn(async move { threads.run(move || Ok(n)).await })
+            })
+            .collect();
+        for (n, call) in (0_u32..).zip(calls) {
+            assert_eq!(call.await.expect("no panic").expect("runs"), n);
+        }
+        assert!(threads.lock().threads <= LIMIT);
+    }
+
+    #[tokio::test]
+    async fn a_stuck_pool_refuses_at_once() {
+        let threads = Threads::new("test");
+        let (release, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        for _ in 0..LIMIT {
+            let (threads, held) = (threads.clone(), held.clone());
+            tokio::spawn(async move {
+                threads.run(move || Ok(drop(held.lock().map(|held| held.recv())))).await
+            });
+        }
+        while threads.lock().running.len() < LIMIT {
+            tokio::task::yield_now().await;
+        }
+        // What runs is made to look as old as a call that is stuck.
+        for since in threads.lock().running.values_mut() {
+            *since -= STUCK * 2;
+        }
+        let error = threads.run(|| Ok(())).await.expect_err("refused");
+        assert_eq!(error.kind(), berth_api::ErrorKind::Unavailable);
+        drop(release);
+    }
+}

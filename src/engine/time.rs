@@ -1,0 +1,34 @@
+//! How long Docker waits, and how long Berth therefore takes.
+//!
+//! Docker gives up on Create and Mount after 120 s, on all else after 60 s; on
+//! a managed plugin after 30 s on everything. Answers come within 0.8 of that.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Installation;
+
+/// When Create and Mount have to answer.
+pub(super) fn long(installation: Installation) -> Instant {
+    Instant::now()
+        + match installation {
+            Installation::Host => Duration::from_secs(96),
+            Installation::Managed => Duration::from_secs(24),
+        }
+}
+
+/// When all other calls have to answer.
+pub(super) fn short(installation: Installation) -> Instant {
+    Instant::now()
+        + match installation {
+            Installation::Host => Duration::from_secs(48),
+            Installation::Managed => Duration::from_secs(24),
+        }
+}
+
+/// A create that has not ended by then is accepted and goes on as a job.
+pub(super) const ACCEPT: Duration = Duration::from_secs(5);
+
+/// What one call into a backend may take before it counts as out of time.
+pub(super) const CALL: Duration = Duration::from_secs(60);

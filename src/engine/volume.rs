@@ -1,0 +1,139 @@
+//! One volume in memory: its record, its references, what the kernel showed.
+//!
+//! Two locks of its own, none of them global: `lock` is held over everything
+//! that changes what the volume is (create, attach, detach, remove …), `counts`
+//! over one change of its references. The order is `lock`, then `counts`.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use berth_api::{Error, Result, VolumeId};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::{
+    catalog::Record,
+    journal::{Client, Key, Reference},
+};
+
+/// One volume.
+#[derive(Debug)]
+pub(super) struct Volume {
+    pub(super) id: VolumeId,
+    lock: Arc<Mutex<()>>,
+    pub(super) counts: Mutex<()>,
+    life: RwLock<Life>,
+}
+
+/// What is known of a volume now.
+#[derive(Clone, Debug)]
+pub(super) struct Life {
+    pub(super) record: Record,
+    pub(super) references: BTreeMap<Key, Reference>,
+    /// It is mounted at its mountpoint, as far as the engine did or saw.
+    pub(super) mounted: bool,
+    /// A process in another mount namespace had it when last looked at.
+    pub(super) held: Option<bool>,
+    /// Counts mounts; a look at the kernel is worth nothing if it moved.
+    pub(super) generation: u64,
+    /// What a job of this volume waits for.
+    pub(super) waiting: Option<String>,
+    /// Not detached before this, though nothing is counted.
+    pub(super) keep_until: Option<Instant>,
+    /// When to look again whether it can be detached, and the wait after that.
+    pub(super) look: Option<(Instant, Duration)>,
+    /// Since when only unconfirmed references have been seen with no holder.
+    pub(super) idle_since: Option<Instant>,
+}
+
+impl Volume {
+    pub(super) fn new(record: Record) -> Arc<Self> {
+        Arc::new(Self {
+            id: record.id,
+            lock: Arc::default(),
+            counts: Mutex::default(),
+            life: RwLock::new(Life {
+                record,
+                references: BTreeMap::new(),
+                mounted: false,
+                held: None,
+                generation: 0,
+                waiting: None,
+                keep_until: None,
+                look: None,
+                idle_since: None,
+            }),
+        })
+    }
+
+    /// Waits for everything else that changes the volume, until `deadline`.
+    ///
+    /// # Errors
+    /// `Unavailable`, saying what is being waited for.
+    pub(super) async fn lock_by(
+        &self,
+        deadline: tokio::time::Instant,
+    ) -> Result<OwnedMutexGuard<()>> {
+        tokio::time::timeout_at(deadline, self.lock.clone().lock_owned())
+            .await
+            .map_err(|_| self.still_busy())
+    }
+
+    /// Waits for everything else that changes the volume.
+    pub(super) async fn lock(&self) -> OwnedMutexGuard<()> {
+        self.lock.clone().lock_owned().await
+    }
+
+    /// The lock, if nobody has it.
+    pub(super) fn try_lock(&self) -> Option<OwnedMutexGuard<()>> {
+        self.lock.clone().try_lock_owned().ok()
+    }
+
+    /// The error for a caller whose time is over.
+    pub(super) fn still_busy(&self) -> Error {
+        self.read(|life| {
+            let state = life.record.state.as_str();
+            let because = match &life.waiting {
+                Some(waiting) => format!("it is still {state}: {waiting}"),
+                None => "another operation on it is still going on".to_owned(),
+            };
+            Error::unavailable(format!("volume `{}`: {because}", life.record.name))
+                .with_hint("it goes on by itself; try again, or watch it with `berth job ls`")
+        })
+    }
+
+    /// Looks at what is known.
+    pub(super) fn read<T>(&self, look: impl FnOnce(&Life) -> T) -> T {
+        look(&self.life.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes what is known.
+    pub(super) fn write<T>(&self, change: impl FnOnce(&mut Life) -> T) -> T {
+        change(&mut self.life.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A copy of the record.
+    pub(super) fn record(&self) -> Record {
+        self.read(|life| life.record.clone())
+    }
+}
+
+impl Life {
+    /// How many mounts are counted.
+    pub(super) fn total(&self) -> u64 {
+        self.references.values().map(|reference| reference.count).sum()
+    }
+
+    /// Whether a reference can be believed: those of the command line always,
+    /// those of Docker in the epoch they were mounted in.
+    pub(super) fn is_confirmed(key: &Key, reference: Reference, epoch: u64) -> bool {
+        key.client == Client::Command || reference.epoch >= epoch
+    }
+
+    /// Whether any reference can be believed.
+    pub(super) fn has_confirmed(&self, epoch: u64) -> bool {
+        self.references.iter().any(|(key, reference)| Self::is_confirmed(key, *reference, epoch))
+    }
+}

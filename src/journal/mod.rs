@@ -1,0 +1,13 @@
+//! What only this host knows: references, and jobs.
+//!
+//! Whether a volume is attached is not written down for directories: the mount
+//! table says it, and is believed before any record.
+
+mod jobs;
+mod references;
+
+pub use jobs::{delete_job, load_jobs, put_job};
+pub use references::{
+    Client, Key, Reference, delete_reference, delete_references_of, load_references, put_reference,
+    void_references,
+};

@@ -1,0 +1,15 @@
+//! Backends by name: the only file that names them.
+
+use std::sync::Arc;
+
+use berth_api::{Backend, Error, Result};
+
+use crate::config::PoolConfig;
+
+/// The backend of a configured pool. No I/O.
+///
+/// # Errors
+/// `Unsupported` for a backend that this build does not have.
+pub fn open(name: &str, pool: &PoolConfig) -> Result<Arc<dyn Backend>> {
+    Err(Error::unsupported(format!("pool `{name}`: backend `{}` is not built", pool.backend)))
+}
