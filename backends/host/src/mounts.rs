@@ -1,65 +1,23 @@
 //! The mount table, bind mounts, unmounts.
 
+mod detached;
+mod table;
+
 use std::{
     io,
-    os::fd::AsFd,
-    path::{Path, PathBuf},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd},
+    path::Path,
 };
 
-/// One line of `/proc/PID/mountinfo` (`proc_pid_mountinfo(5)`), unescaped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mount {
-    /// Mount id, unique within its namespace's view.
-    pub id: u64,
-    /// Id of the mount it stands on.
-    pub parent: u64,
-    /// `major:minor` of the file system.
-    pub device: (u32, u32),
-    /// The directory of the file system that is the root of this mount.
-    pub root: PathBuf,
-    /// Where it is mounted.
-    pub mountpoint: PathBuf,
-    /// Mount options of this mount (`ro`, `nosuid` …).
-    pub options: String,
-    /// Peer group, if shared.
-    pub shared: Option<u64>,
-    /// Peer group it receives from, if a slave.
-    pub master: Option<u64>,
-    /// File system type.
-    pub filesystem: String,
-    /// What was mounted.
-    pub source: String,
-    /// Options of the file system (`rw,prjquota` …).
-    pub super_options: String,
-}
+use nix::{
+    errno::Errno,
+    fcntl::{AT_FDCWD, AtFlags},
+    sys::stat::{fstat, fstatat},
+};
+use sys_mount::{MountFlags, UnmountFlags};
 
-/// The mounts of one namespace, in the kernel's order: later ones lie on top.
-#[derive(Clone, Debug, Default)]
-pub struct Table {
-    /// All mounts.
-    pub mounts: Vec<Mount>,
-}
-
-impl Table {
-    /// This process' mounts.
-    ///
-    /// # Errors
-    /// If `/proc` is not there, or a line cannot be understood.
-    pub fn read() -> io::Result<Self> {
-        unimplemented!()
-    }
-
-    /// The topmost mount at exactly `path` (compared as text, nothing is
-    /// resolved, no substring counts).
-    pub fn at(&self, path: &Path) -> Option<&Mount> {
-        self.mounts.iter().rev().find(|mount| mount.mountpoint == path)
-    }
-
-    /// The mount with this id.
-    pub fn by_id(&self, id: u64) -> Option<&Mount> {
-        self.mounts.iter().find(|mount| mount.id == id)
-    }
-}
+pub use self::table::{Mount, Table};
+use crate::failpoint;
 
 /// Flags of a bind mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,8 +35,33 @@ pub struct BindFlags {
 /// # Errors
 /// The kernel's; nothing stays mounted.
 pub fn bind(source: impl AsFd, target: &Path, flags: BindFlags) -> io::Result<()> {
-    let _ = (source.as_fd(), target, flags);
-    unimplemented!()
+    let source = source.as_fd();
+    failpoint::hit("mounts.bind")?;
+    match detached::bind(source, target, flags) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+            bind_classic(source, target, flags)
+        }
+        other => other,
+    }
+}
+
+/// Before 5.12: first the mount, then its flags.
+fn bind_classic(source: BorrowedFd<'_>, target: &Path, flags: BindFlags) -> io::Result<()> {
+    let path = format!("/proc/self/fd/{}", source.as_raw_fd());
+    let mount = |flags| {
+        sys_mount::Mount::builder().fstype("none").flags(flags).mount(&path, target).map(drop)
+    };
+    failpoint::hit("mounts.bind-classic")?;
+    mount(MountFlags::BIND)?;
+    let mut wanted = MountFlags::BIND | MountFlags::REMOUNT;
+    wanted.set(MountFlags::NOSUID, !flags.suid);
+    wanted.set(MountFlags::NODEV, !flags.dev);
+    let remounted = failpoint::hit("mounts.remount").and_then(|()| mount(wanted));
+    if remounted.is_err() {
+        // The first error is the one to tell.
+        let _ = unmount(target);
+    }
+    remounted
 }
 
 /// Whether an unmount did something.
@@ -97,8 +80,15 @@ pub enum Unmounted {
 /// # Errors
 /// The kernel's, other than EBUSY, EINVAL and ENOENT.
 pub fn unmount(target: &Path) -> io::Result<Unmounted> {
-    let _ = target;
-    unimplemented!()
+    failpoint::hit("mounts.unmount")?;
+    match sys_mount::unmount(target, UnmountFlags::NOFOLLOW) {
+        Ok(()) => Ok(Unmounted::Done),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EBUSY) => Ok(Unmounted::Busy),
+            Some(Errno::EINVAL | Errno::ENOENT) => Ok(Unmounted::Already),
+            _ => Err(error),
+        },
+    }
 }
 
 /// Whether the directory open as `directory` is what is mounted at `mount`:
@@ -107,6 +97,7 @@ pub fn unmount(target: &Path) -> io::Result<Unmounted> {
 /// # Errors
 /// The kernel's.
 pub fn shows(mountpoint: &Path, directory: impl AsFd) -> io::Result<bool> {
-    let _ = (mountpoint, directory.as_fd());
-    unimplemented!()
+    let there = fstatat(AT_FDCWD, mountpoint, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    let open = fstat(directory)?;
+    Ok((there.st_dev, there.st_ino) == (open.st_dev, open.st_ino))
 }
