@@ -1,0 +1,134 @@
+//! One `[pools.NAME]` of the file.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use berth_api::{ErrorKind, Options, Result, VolumeName, options::nearest};
+
+use super::{
+    PoolConfig,
+    section::{Key, Section},
+};
+
+/// How long a removed volume can be brought back unless a pool says otherwise.
+pub(super) const TRASH: Duration = Duration::from_hours(24);
+
+const LIMITS: Key = Key::Missing("limits on directories are not built yet");
+const SHARED: Key = Key::Missing("pools that several hosts share are not built yet");
+const THIN: Key = Key::Of("`thin`");
+const NFS: Key = Key::Of("`nfs`");
+const EBS: Key = Key::Of("`ebs`");
+
+/// Every key of the contract, seen from a `vfs` pool.
+const KEYS: [(&str, Key); 31] = [
+    ("backend", Key::Known),
+    ("path", Key::Known),
+    ("trash", Key::Known),
+    ("uid", Key::Known),
+    ("gid", Key::Known),
+    ("mode", Key::Known),
+    ("file", Key::Missing("pools in an image file are not built yet")),
+    ("size", LIMITS),
+    ("shared", SHARED),
+    ("coherent", SHARED),
+    ("fs", Key::Missing("only block pools have a file system of their own")),
+    ("policy", Key::Missing("policies are not built yet")),
+    ("docker-options", Key::Missing("no option that needs it is built yet")),
+    ("selinux-context", Key::Missing("SELinux labels are not built yet")),
+    ("hooks", Key::Missing("hooks are not built yet")),
+    ("device", THIN),
+    ("data-device", THIN),
+    ("metadata-device", THIN),
+    ("server", NFS),
+    ("export", NFS),
+    ("version", NFS),
+    ("mount-options", NFS),
+    ("region", EBS),
+    ("zone", EBS),
+    ("instance-id", EBS),
+    ("type", EBS),
+    ("kms-key", EBS),
+    ("tags", EBS),
+    ("iops", EBS),
+    ("throughput", EBS),
+    ("encrypted", Key::Of("`thin` and `ebs`")),
+];
+
+/// Reads the pool `name`.
+pub(super) fn read(name: &str, section: &Section<'_>) -> Result<PoolConfig> {
+    if name.parse::<VolumeName>().is_err() {
+        let shown: String = name.chars().take(40).collect();
+        let text = format!("pool name `{}` is not allowed", shown.escape_debug());
+        return Err(section.error(ErrorKind::Invalid, &text).with_hint(
+            "use letters, digits, `_`, `.` and `-`, beginning with a letter or a digit",
+        ));
+    }
+    let Some(backend) = section.string("backend")? else {
+        // A misspelt `backend` is the likelier reason.
+        section.check(&KEYS)?;
+        let text = format!("`{}` is missing", section.full("backend"));
+        return Err(section.error(ErrorKind::Invalid, &text).with_hint("backend = \"vfs\""));
+    };
+    let extra = match backend {
+        "vfs" => {
+            section.check(&KEYS)?;
+            BTreeMap::new()
+        }
+        #[cfg(feature = "testing")]
+        "fake" => section.others(&["backend", "path", "trash", "uid", "gid", "mode"])?,
+        other => return Err(refuse(other, section)),
+    };
+    let path = section.path("path")?.ok_or_else(|| {
+        let text = format!("`{}` is missing", section.full("path"));
+        section.error(ErrorKind::Invalid, &text)
+    })?;
+    Ok(PoolConfig {
+        backend: backend.to_owned(),
+        path,
+        trash: section.duration("trash")?.unwrap_or(TRASH),
+        defaults: defaults(section)?,
+        builtin: false,
+        extra,
+    })
+}
+
+/// The pool that there is without a file.
+pub(super) fn builtin(path: PathBuf) -> PoolConfig {
+    PoolConfig {
+        backend: "vfs".to_owned(),
+        path,
+        trash: TRASH,
+        defaults: Options::default(),
+        builtin: true,
+        extra: BTreeMap::new(),
+    }
+}
+
+fn refuse(backend: &str, section: &Section<'_>) -> berth_api::Error {
+    let key = section.full("backend");
+    if ["nfs", "thin", "ebs"].contains(&backend) {
+        let text = format!("`{key}` is not available: pools of `{backend}` are not built yet");
+        return section.error_at("backend", ErrorKind::Unsupported, &text);
+    }
+    let shown: String = backend.chars().take(40).collect();
+    let text = format!("`{key}` is `{}`, which is no backend", shown.escape_debug());
+    let error = section.error_at("backend", ErrorKind::Invalid, &text);
+    match nearest(backend, ["vfs", "nfs", "thin", "ebs"]) {
+        Some(name) => error.with_hint(format!("did you mean `{name}`?")),
+        None => error.with_hint("backend = \"vfs\""),
+    }
+}
+
+fn defaults(section: &Section<'_>) -> Result<Options> {
+    let mut options = Options::default();
+    let given = [
+        ("uid", section.number("uid")?),
+        ("gid", section.number("gid")?),
+        ("mode", section.mode("mode")?),
+    ];
+    for (key, value) in given {
+        let Some(value) = value else { continue };
+        let one = BTreeMap::from([(key.to_owned(), value)]);
+        options = options.over(&one).map_err(|error| section.explain(key, &error))?;
+    }
+    Ok(options)
+}

@@ -1,0 +1,255 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use berth_api::{Error, ErrorKind};
+
+use super::{Config, Overrides, Paths};
+
+fn parse(text: &str) -> Result<(Config, Paths), Error> {
+    Config::parse(Path::new("berth.toml"), text, &Overrides::default())
+}
+
+fn refused(text: &str) -> (ErrorKind, String, Option<String>) {
+    let error = parse(text).expect_err(text);
+    (error.kind(), error.chain(), error.hint().map(ToOwned::to_owned))
+}
+
+#[test]
+fn no_file_is_one_builtin_pool_below_the_root() {
+    let config = Config::builtin(Path::new("/r"));
+    let pool = &config.pools["default"];
+    assert_eq!(config.default_pool, "default");
+    assert!(config.implicit_create);
+    assert_eq!(
+        (pool.backend.as_str(), pool.path.as_path(), pool.builtin),
+        ("vfs", Path::new("/r/pools/default"), true)
+    );
+    assert_eq!(pool.trash, Duration::from_secs(24 * 3600));
+}
+
+#[test]
+fn a_file_without_pools_keeps_the_builtin_one() {
+    let (config, paths) = parse("implicit-create = false\nroot = \"/data/berth\"").expect("valid");
+    assert!(!config.implicit_create);
+    assert_eq!(config.pools["default"].path, Path::new("/data/berth/pools/default"));
+    assert_eq!(paths.mounts, Path::new("/data/berth/mounts"));
+}
+
+#[test]
+fn the_example_of_the_contract_with_what_is_built() {
+    let (config, _) = parse(
+        "default-pool = \"fast\"\n[pools.fast]\nbackend = \"vfs\"\npath = \"/srv//fast/\"\n\
+         shared = false\ntrash = \"7d\"\nuid = 1000\ngid = \"1000\"\nmode = \"0750\"\n",
+    )
+    .expect("valid");
+    let pool = &config.pools["fast"];
+    assert_eq!(pool.path, Path::new("/srv/fast"));
+    assert_eq!(pool.trash, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!((pool.defaults.uid, pool.defaults.gid), (Some(1000), Some(1000)));
+    assert_eq!(pool.defaults.mode.expect("given").bits(), 0o750);
+    assert!(!pool.builtin);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_place_and_the_nearest_name() {
+    let (kind, text, hint) =
+        refused("[pools.default]\nbackend = \"vfs\"\npath = \"/p\"\ntrahs = \"1h\"\n");
+    assert_eq!(kind, ErrorKind::Invalid);
+    assert_eq!(text, "`berth.toml` line 4: unknown key `pools.default.trahs`");
+    assert_eq!(hint.as_deref(), Some("did you mean `trash`?"));
+
+    let (_, text, hint) = refused("\ndefault-poll = \"x\"");
+    assert_eq!(text, "`berth.toml` line 2: unknown key `default-poll`");
+    assert_eq!(hint.as_deref(), Some("did you mean `default-pool`?"));
+
+    let (_, text, hint) = refused("[pools.fast]\nbackend = \"vfs\"\ndevcie = \"/dev/sdb\"");
+    assert_eq!(text, "`berth.toml` line 3: unknown key `pools.fast.devcie`");
+    assert_eq!(hint.as_deref(), Some("did you mean `device`?"));
+
+    let (_, text, hint) = refused("[pools.fast]\nbakcend = \"vfs\"");
+    assert_eq!(text, "`berth.toml` line 2: unknown key `pools.fast.bakcend`");
+    assert_eq!(hint.as_deref(), Some("did you mean `backend`?"));
+}
+
+#[test]
+fn what_is_in_the_contract_but_not_built_is_unsupported() {
+    let pool = "[pools.default]\nbackend = \"vfs\"\npath = \"/p\"\n";
+    for text in [
+        "metrics-listen = \"127.0.0.1:9000\"".to_owned(),
+        "[repositories.default]\nurl = \"/b\"".to_owned(),
+        "[policies.nightly]\nsnapshot = \"0 * * * *\"".to_owned(),
+        "[cluster]\netcd = [\"https://10.0.0.1:2379\"]".to_owned(),
+        "[pools.default]\nbackend = \"nfs\"\nserver = \"10.0.0.5\"".to_owned(),
+        "[pools.default]\nbackend = \"thin\"\ndevice = \"/dev/sdb\"".to_owned(),
+        "[pools.default]\nbackend = \"ebs\"\n[pools.default.tags]\nteam = \"web\"".to_owned(),
+        format!("{pool}shared = true"),
+        format!("{pool}size = \"10G\""),
+        format!("{pool}fs = \"xfs\""),
+        format!("{pool}policy = \"nightly\""),
+        format!("{pool}docker-options = [\"subdir\"]"),
+        format!("{pool}selinux-context = \"x\""),
+        "[pools.default]\nbackend = \"vfs\"\nfile = \"/f\"\nsize = \"10G\"".to_owned(),
+    ] {
+        let (kind, message, _) = refused(&text);
+        assert_eq!(kind, ErrorKind::Unsupported, "{text}: {message}");
+        assert!(message.contains("is not available: "), "{message}");
+    }
+}
+
+#[test]
+fn a_key_of_another_backend_is_refused() {
+    let (kind, text, _) =
+        refused("[pools.default]\nbackend = \"vfs\"\npath = \"/p\"\nserver = \"10.0.0.5\"");
+    assert_eq!(kind, ErrorKind::Invalid);
+    assert_eq!(text, "`berth.toml` line 4: `pools.default.server` is a key of backend `nfs` only");
+}
+
+#[test]
+fn wrong_types_and_values_name_the_key_and_the_line() {
+    let pool = "[pools.default]\nbackend = \"vfs\"\npath = \"/p\"\n";
+    for (text, expected) in [
+        (
+            "implicit-create = \"no\"".to_owned(),
+            "`berth.toml` line 1: `implicit-create` must be `true` or `false`, not a string",
+        ),
+        (
+            format!("{pool}trash = 24"),
+            "`berth.toml` line 4: `pools.default.trash` must be a duration in quotes, \
+             such as \"24h\", not an integer",
+        ),
+        (
+            format!("{pool}trash = \"1 day\""),
+            "`berth.toml` line 4: `pools.default.trash`: `1 day` is not a duration",
+        ),
+        (
+            format!("{pool}uid = \"root\""),
+            "`berth.toml` line 4: `pools.default.uid`: uid `root` is not a numeric id",
+        ),
+        (
+            format!("{pool}mode = 0o750"),
+            "`berth.toml` line 4: `pools.default.mode` must be a mode in quotes, such as \
+             \"0750\", not an integer",
+        ),
+        ("pools = 3".to_owned(), "`berth.toml` line 1: `pools` must be a table, not an integer"),
+        (
+            "[pools]\ndefault = \"/srv\"".to_owned(),
+            "`berth.toml` line 2: `pools.default` must be a table, not a string",
+        ),
+        (
+            "[pools.default]\nbackend = \"vfs\"\npath = \"srv\"".to_owned(),
+            "`berth.toml` line 3: `pools.default.path` is `srv`, which is not an absolute path \
+             without `..`",
+        ),
+        (
+            "[pools.default]\nbackend = \"vfs\"\npath = \"/srv/../etc\"".to_owned(),
+            "`berth.toml` line 3: `pools.default.path` is `/srv/../etc`, which is not an \
+             absolute path without `..`",
+        ),
+        (
+            "[pools.default]\nbackend = \"vfs\"".to_owned(),
+            "`berth.toml` line 1: `pools.default.path` is missing",
+        ),
+        (
+            "[pools.default]\npath = \"/p\"".to_owned(),
+            "`berth.toml` line 1: `pools.default.backend` is missing",
+        ),
+        (
+            "\n[pools.\"a/b\"]\nbackend = \"vfs\"".to_owned(),
+            "`berth.toml` line 2: pool name `a/b` is not allowed",
+        ),
+    ] {
+        let (kind, message, _) = refused(&text);
+        assert_eq!(message, expected);
+        assert_eq!(kind, ErrorKind::Invalid);
+    }
+}
+
+#[test]
+fn two_pools_in_one_place_are_refused() {
+    let (_, text, _) = refused(
+        "[pools.default]\nbackend = \"vfs\"\npath = \"/p\"\n[pools.other]\nbackend = \"vfs\"\n\
+         path = \"/p/\"",
+    );
+    assert_eq!(text, "`berth.toml` line 6: pools `default` and `other` have the same path `/p`");
+}
+
+#[test]
+fn the_default_pool_must_be_there() {
+    let (_, text, hint) = refused("[pools.fast]\nbackend = \"vfs\"\npath = \"/p\"");
+    assert_eq!(text, "`berth.toml` line 1: the default pool `default` is not configured");
+    assert_eq!(hint.as_deref(), Some("add [pools.default], or set `default-pool` to one of: fast"));
+    let (_, text, hint) =
+        refused("default-pool = \"fsat\"\n[pools.fast]\nbackend = \"vfs\"\npath = \"/p\"");
+    assert_eq!(text, "`berth.toml` line 1: the default pool `fsat` is not configured");
+    assert_eq!(hint.as_deref(), Some("did you mean `fast`?"));
+}
+
+#[test]
+fn broken_toml_names_the_line() {
+    let (kind, text, _) = refused("default-pool = \"x\"\n[pools\n");
+    assert_eq!(kind, ErrorKind::Invalid);
+    assert!(text.starts_with("`berth.toml` line 2: "), "{text}");
+    let (_, text, _) = refused("default-pool = \"x\"\ndefault-pool = \"y\"\n");
+    assert!(text.starts_with("`berth.toml` line 2: duplicate key"), "{text}");
+}
+
+#[test]
+fn only_the_usual_file_may_be_missing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let over = |config: PathBuf| Overrides { config: Some(config), ..Overrides::default() };
+    let error = Config::load(&over(folder.path().join("none.toml"))).expect_err("missing");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let error = Config::load(&over(folder.path().to_owned())).expect_err("a folder");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let file = folder.path().join("berth.toml");
+    fs::write(&file, b"\xff").expect("written");
+    let error = Config::load(&over(file)).expect_err("not UTF-8");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn what_is_said_outside_wins_over_the_file() {
+    let over = Overrides { root: Some("/from/flag".into()), managed: true, ..Overrides::default() };
+    let text = "root = \"/from/file\"\nrun = \"/run/file\"";
+    let (config, paths) = Config::parse(Path::new("berth.toml"), text, &over).expect("valid");
+    assert_eq!(paths.root, Path::new("/from/flag"));
+    assert_eq!(paths.run, Path::new("/run/file"));
+    assert_eq!(paths.control_socket, Path::new("/run/file/berth.sock"));
+    assert_eq!(paths.plugin_socket, Path::new("/run/docker/plugins/berth.sock"));
+    assert_eq!(paths.mounts, Path::new("/var/lib/berth-mounts"));
+    assert_eq!(config.pools["default"].path, Path::new("/from/flag/pools/default"));
+}
+
+#[test]
+fn the_control_socket_stays_out_of_dockers_folder() {
+    let over = Overrides {
+        control_socket: Some("/run/docker/plugins/control.sock".into()),
+        ..Overrides::default()
+    };
+    let error = Config::parse(Path::new("berth.toml"), "", &over).expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+#[cfg(feature = "testing")]
+#[test]
+fn the_fake_backend_gets_what_else_is_there() {
+    let (config, _) = parse(
+        "[pools.default]\nbackend = \"fake\"\npath = \"/p\"\ntrash = \"0s\"\nlies = true\nwait = 3",
+    )
+    .expect("valid");
+    let pool = &config.pools["default"];
+    assert_eq!(pool.trash, Duration::ZERO);
+    assert_eq!(pool.extra["lies"], "true");
+    assert_eq!(pool.extra["wait"], "3");
+    assert_eq!(pool.extra.len(), 2);
+}
+
+#[cfg(not(feature = "testing"))]
+#[test]
+fn the_fake_backend_is_no_backend_for_users() {
+    let (kind, _, _) = refused("[pools.default]\nbackend = \"fake\"\npath = \"/p\"");
+    assert_eq!(kind, ErrorKind::Invalid);
+}
