@@ -1,6 +1,7 @@
 //! Berth: Docker volumes on storage you own.
 
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod database;
 pub mod engine;

@@ -6,7 +6,7 @@ use berth_api::{Error, Result};
 
 /// Longer than anyone keeps a trash, and short enough that adding it to a date
 /// always gives a date.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// A whole number and one unit: `s`, `m`, `h`, `d` or `w`.
 pub(super) fn parse(text: &str) -> Result<Duration> {

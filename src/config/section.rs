@@ -48,8 +48,8 @@ pub(super) struct Section<'a> {
 impl<'a> Source<'a> {
     /// An error at the byte `at` of the file.
     pub(super) fn error(&self, kind: ErrorKind, at: usize, message: &str) -> Error {
-        let before = &self.text.as_bytes()[..at.min(self.text.len())];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
         Error::new(kind, format!("`{}` line {line}: {message}", self.file.display()))
     }
 
@@ -227,13 +227,10 @@ impl<'a> Section<'a> {
         read: impl FnOnce(&'a DeValue<'a>) -> Option<T>,
     ) -> Result<Option<T>> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        match read(value.get_ref()) {
-            Some(value) => Ok(Some(value)),
-            None => {
-                let text = wrong_type(&self.full(key), what, value.get_ref());
-                Err(self.source.error(ErrorKind::Invalid, value.span().start, &text))
-            }
-        }
+        read(value.get_ref()).map(Some).ok_or_else(|| {
+            let text = wrong_type(&self.full(key), what, value.get_ref());
+            self.source.error(ErrorKind::Invalid, value.span().start, &text)
+        })
     }
 }
 

@@ -27,7 +27,7 @@ fn no_file_is_one_builtin_pool_below_the_root() {
         (pool.backend.as_str(), pool.path.as_path(), pool.builtin),
         ("vfs", Path::new("/r/pools/default"), true)
     );
-    assert_eq!(pool.trash, Duration::from_secs(24 * 3600));
+    assert_eq!(pool.trash, Duration::from_hours(24));
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn the_example_of_the_contract_with_what_is_built() {
     .expect("valid");
     let pool = &config.pools["fast"];
     assert_eq!(pool.path, Path::new("/srv/fast"));
-    assert_eq!(pool.trash, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(pool.trash, Duration::from_hours(7 * 24));
     assert_eq!((pool.defaults.uid, pool.defaults.gid), (Some(1000), Some(1000)));
     assert_eq!(pool.defaults.mode.expect("given").bits(), 0o750);
     assert!(!pool.builtin);

@@ -1,0 +1,244 @@
+//! `berth volume`
+
+use berth_api::Result;
+use clap::{Subcommand, builder::NonEmptyStringValueParser};
+use serde_json::Value;
+
+use super::{
+    assignment::{Assignment, collect},
+    client::path,
+    session::{Session, Status},
+    unsupported,
+};
+use crate::view::{CreateVolume, MountVolume, Mounted, SetVolume, VolumeView};
+
+mod show;
+
+/// The id under which the command line mounts unless it says otherwise.
+const MOUNT_ID: &str = "cli";
+
+#[derive(Debug, Subcommand)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+pub(super) enum Command {
+    /// Create a volume; success if an equal one is there
+    #[command(after_help = OPTIONS)]
+    Create {
+        /// Its name: letters, digits, `_`, `.` and `-`
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// An option of the volume, see below
+        #[arg(short, long = "option", value_name = "KEY=VALUE")]
+        options: Vec<Assignment>,
+    },
+    /// List volumes
+    Ls {
+        /// Those in the trash, latest first
+        #[arg(long)]
+        removed: bool,
+    },
+    /// Show all that is known of volumes
+    Inspect {
+        /// The volumes
+        #[arg(required = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        names: Vec<String>,
+    },
+    /// Remove volumes into the trash
+    Rm {
+        /// Delete for good, without the trash; also what is in the trash
+        #[arg(long)]
+        now: bool,
+        /// The volumes
+        #[arg(required = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        names: Vec<String>,
+    },
+    /// Bring a volume back out of the trash
+    Undelete {
+        /// The name (the latest removed of that name) or the id of a removed volume
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+    },
+    /// Mount a volume on this host and print where
+    Mount {
+        /// The volume
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// Whose mount it is; each id is counted
+        #[arg(long, default_value = MOUNT_ID, value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+    },
+    /// Take back one mount of an id
+    Unmount {
+        /// The volume
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// Whose mount it was
+        #[arg(long, default_value = MOUNT_ID, value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+    },
+    /// Change options: on-remove, uid, gid, mode
+    Set {
+        /// The volume
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// The options to change
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        options: Vec<Assignment>,
+    },
+    /// Change the size (not built yet)
+    Resize {
+        /// The volume
+        name: String,
+        /// Such as 10G or 512MiB
+        size: String,
+    },
+    /// Go back to a snapshot (not built yet)
+    Rollback {
+        /// The volume and its snapshot
+        #[arg(value_name = "NAME@SNAPSHOT")]
+        snapshot: String,
+    },
+    /// Bring a volume to this host (not built yet)
+    Move {
+        /// The volume
+        name: String,
+        /// Into this zone
+        #[arg(long)]
+        zone: Option<String>,
+        /// Print the job's id and do not wait
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Clear what holds a volume up (not built yet)
+    Repair {
+        /// The volume
+        name: String,
+        /// A host that will not come back, by name or id
+        #[arg(long, value_name = "HOST")]
+        forget_host: Option<String>,
+    },
+}
+
+const OPTIONS: &str = "\
+Options of a volume (the same as `docker volume create -d berth -o …`):
+  pool=NAME             which pool (default: the configured default-pool)
+  uid=N, gid=N          owner of the volume's top directory
+  mode=0750             its mode
+  access=shared|single  how many hosts may write (default: shared)
+  on-remove=delete|retain
+                        into the trash for its time, or kept until `volume rm --now`
+Known, and refused until they are built: size, from, fs, mkfs-options, mount-options, policy,
+encrypted, kms-key, type, iops, throughput, volume-id, subdir.";
+
+pub(super) fn run(session: &mut Session<'_>, command: Command) -> Result<Status> {
+    match command {
+        Command::Create { name, options } => create(session, name, options),
+        Command::Ls { removed } => list(session, removed),
+        Command::Inspect { names } => inspect(session, &names),
+        Command::Rm { now, names } => remove(session, &names, now),
+        Command::Undelete { name } => undelete(session, &name),
+        Command::Mount { name, id } => mount(session, &name, id),
+        Command::Unmount { name, id } => unmount(session, &name, id),
+        Command::Set { name, options } => set(session, &name, options),
+        Command::Resize { .. } => Err(unsupported("volume resize", "limits on directories are")),
+        Command::Rollback { .. } => Err(unsupported("volume rollback", "snapshots are")),
+        Command::Move { .. } => Err(unsupported("volume move", "pools of several hosts are")),
+        Command::Repair { .. } => Err(unsupported("volume repair", "pools of several hosts are")),
+    }
+}
+
+fn create(session: &mut Session<'_>, name: String, options: Vec<Assignment>) -> Result<Status> {
+    let request = CreateVolume { name, options: collect(options)? };
+    let volume: VolumeView = session.client.post("/v1/volumes", &request)?;
+    answer(session, &volume)
+}
+
+/// A changed volume: the whole of it for scripts, its name for people.
+fn answer(session: &mut Session<'_>, volume: &VolumeView) -> Result<Status> {
+    if session.output.json {
+        session.output.json(volume)?;
+    } else {
+        session.output.line(&volume.name)?;
+    }
+    Ok(Status::OK)
+}
+
+fn list(session: &mut Session<'_>, removed: bool) -> Result<Status> {
+    let path = if removed { "/v1/volumes?removed=true" } else { "/v1/volumes" };
+    let volumes: Vec<VolumeView> = session.client.get(path)?;
+    if session.output.json {
+        session.output.json(&volumes)?;
+        return Ok(Status::OK);
+    }
+    let table = if removed { show::removed(&volumes) } else { show::live(&volumes) };
+    session.output.data(&table.text())?;
+    Ok(Status::OK)
+}
+
+fn inspect(session: &mut Session<'_>, names: &[String]) -> Result<Status> {
+    let (volumes, status) = session
+        .each(names, |session, name| session.client.get::<VolumeView>(&path(["volumes", name])));
+    if session.output.json {
+        session.output.json(&volumes)?;
+    } else {
+        let blocks: Vec<_> = volumes.iter().map(|volume| show::block(volume).text()).collect();
+        session.output.data(&blocks.join("\n"))?;
+    }
+    Ok(status)
+}
+
+fn remove(session: &mut Session<'_>, names: &[String], now: bool) -> Result<Status> {
+    let query = if now { "?now=true" } else { "" };
+    let (removed, status) = session.each(names, |session, name| {
+        let path = path(["volumes", name]);
+        // The name says nothing afterwards; the id does.
+        let before = session.client.get::<VolumeView>(&path).ok();
+        session.client.delete(&format!("{path}{query}"))?;
+        Ok((name.to_owned(), before))
+    });
+    if removed.is_empty() {
+        return Ok(status);
+    }
+    let trash: Vec<VolumeView> = session.client.get("/v1/volumes?removed=true")?;
+    let mut views = Vec::new();
+    for (name, before) in removed {
+        let view = before.and_then(|volume| trash.iter().find(|found| found.id == volume.id));
+        session.output.note(&show::whereabouts(&name, view));
+        views.extend(view);
+    }
+    if session.output.json {
+        session.output.json(&views)?;
+    }
+    Ok(status)
+}
+
+fn undelete(session: &mut Session<'_>, name: &str) -> Result<Status> {
+    let path = path(["volumes", name, "undelete"]);
+    let volume: VolumeView = session.client.post(&path, &serde_json::json!({}))?;
+    answer(session, &volume)
+}
+
+fn mount(session: &mut Session<'_>, name: &str, id: String) -> Result<Status> {
+    let path = path(["volumes", name, "mount"]);
+    let mounted: Mounted = session.client.post(&path, &MountVolume { id })?;
+    if session.output.json {
+        session.output.json(&mounted)?;
+    } else {
+        session.output.line(&mounted.mountpoint)?;
+    }
+    Ok(Status::OK)
+}
+
+fn unmount(session: &mut Session<'_>, name: &str, id: String) -> Result<Status> {
+    let path = path(["volumes", name, "unmount"]);
+    session.client.post::<Value>(&path, &MountVolume { id })?;
+    Ok(Status::OK)
+}
+
+fn set(session: &mut Session<'_>, name: &str, options: Vec<Assignment>) -> Result<Status> {
+    let request = SetVolume { options: collect(options)? };
+    let volume: VolumeView = session.client.patch(&path(["volumes", name]), &request)?;
+    if session.output.json {
+        session.output.json(&volume)?;
+    }
+    Ok(Status::OK)
+}
