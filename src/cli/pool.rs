@@ -6,7 +6,7 @@ use clap::{Subcommand, builder::NonEmptyStringValueParser};
 use super::{
     client::path,
     job,
-    render::{Block, Column, Table, duration, size},
+    render::{Block, Column, Table, exactly, size},
     session::{Session, Status},
     unsupported,
 };
@@ -122,7 +122,7 @@ fn block(pool: &PoolView) -> Block {
     block.line("removed", pool.removed.to_string());
     block.line("free", size(pool.free));
     block.line("total", size(pool.total));
-    block.line("trash", duration(pool.trash));
+    block.line("trash", exactly(pool.trash));
     if pool.stuck > 0 {
         block.line("stuck calls", pool.stuck.to_string());
     }

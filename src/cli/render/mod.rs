@@ -11,7 +11,7 @@ pub(super) use block::Block;
 pub(super) use output::Output;
 pub(super) use progress::{Progress, parts as progress_parts};
 pub(super) use table::{Column, Table};
-pub(super) use time::{ago, duration, local, until};
+pub(super) use time::{ago, duration, exactly, local, until};
 
 use berth_api::Bytes;
 

@@ -29,8 +29,16 @@ pub(in crate::cli) fn until(time: Timestamp) -> String {
 
 /// `3 hours`: the largest unit that fits, rounded down.
 pub(in crate::cli) fn duration(seconds: u64) -> String {
-    let (size, unit) =
-        UNITS.into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "second"));
+    in_unit(seconds, |size| seconds >= size)
+}
+
+/// `36 hours`: what a setting says, in the largest unit that says it exactly.
+pub(in crate::cli) fn exactly(seconds: u64) -> String {
+    in_unit(seconds, |size| seconds > 0 && seconds.is_multiple_of(size))
+}
+
+fn in_unit(seconds: u64, fits: impl Fn(u64) -> bool) -> String {
+    let (size, unit) = UNITS.into_iter().find(|(size, _)| fits(*size)).unwrap_or((1, "second"));
     let count = seconds / size;
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
@@ -48,6 +56,15 @@ fn relative(time: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setting_is_not_rounded() {
+        for (seconds, text) in
+            [(0, "0 seconds"), (90, "90 seconds"), (36 * 3600, "36 hours"), (86400, "1 day")]
+        {
+            assert_eq!(exactly(seconds), text);
+        }
+    }
 
     #[test]
     fn the_largest_unit_that_fits() {

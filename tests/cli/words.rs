@@ -1,49 +1,10 @@
-//! The command line's words: help, errors, exit codes, as users and scripts see
-//! them. Runs the built binary; no daemon is needed.
-//!
-//! `INSTA_UPDATE=always cargo test --test cli` writes the snapshots anew.
+//! Help, usage errors, refusals: what needs no daemon.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output, Stdio},
-};
+use std::{fs, path::Path, process::Stdio};
 
 use insta::assert_snapshot;
 
-/// The program with an environment that says nothing.
-fn berth(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
-    for variable in [
-        "BERTH_CONFIG",
-        "BERTH_MANAGED",
-        "BERTH_MOUNTS",
-        "BERTH_PLUGIN_SOCKET",
-        "BERTH_ROOT",
-        "BERTH_RUN",
-        "COLUMNS",
-    ] {
-        command.env_remove(variable);
-    }
-    command.args(words).env("BERTH_SOCKET", "/nowhere/berth.sock").env("TZ", "UTC");
-    command.stdin(Stdio::null());
-    command
-}
-
-fn run(words: &[&str]) -> Output {
-    berth(words).output().expect("the program starts")
-}
-
-/// All that a run said: exit code, both streams.
-fn said(output: &Output) -> String {
-    let mut text = format!("exit: {}\n", output.status.code().expect("an exit code"));
-    for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
-        if !bytes.is_empty() {
-            text.push_str(&format!("--- {name}\n{}", String::from_utf8_lossy(bytes)));
-        }
-    }
-    text
-}
+use crate::{berth, run, said};
 
 /// Help of a noun and of each of its verbs.
 fn help(words: &[&str]) -> String {
