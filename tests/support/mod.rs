@@ -1,0 +1,31 @@
+//! What every black-box test stands on: a stage that cleans up after itself, the
+//! daemon as a process, its two sockets, a real Docker Engine on a little host
+//! of its own, and polling with a deadline.
+//!
+//! It knows the contract and the wire, nothing of Berth's insides.
+//!
+//! ```text
+//! Stage ── a folder under /var/tmp (KEEP=1 keeps it)
+//!   ├─ Daemon   berth, straight on this machine or on a Host
+//!   ├─ Host     own mounts, processes, network and /run: dies as a whole
+//!   │    └─ Engine   containerd + dockerd + the docker command line
+//!   └─ Server   a socket in this process: tee proxy, or a fake plugin
+//! ```
+//!
+//! Guards are dropped in reverse order of their making, so make the stage first.
+
+#![allow(dead_code, reason = "each test file takes the parts it needs")]
+#![allow(unreachable_pub, reason = "one source for many test crates")]
+
+pub mod client;
+pub mod compose;
+pub mod daemon;
+pub mod docker;
+pub mod host;
+pub mod http;
+pub mod mounts;
+pub mod poll;
+pub mod process;
+pub mod proxy;
+pub mod server;
+pub mod stage;
