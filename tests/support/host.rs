@@ -123,7 +123,12 @@ impl Drop for Host {
         // `--kill-child` takes the first process along, and the kernel the rest.
         let _ = self.unshare.kill();
         let _ = self.unshare.wait();
-        let proc = PathBuf::from(format!("/proc/{}", self.door.init));
-        poll::within(SOON, || (!proc.exists()).then_some(()));
+        // It passes to this machine's first process, which may leave it a zombie
+        // for long; by then its namespaces are gone.
+        let stat = format!("/proc/{}/stat", self.door.init);
+        poll::within(SOON, || match fs::read_to_string(&stat) {
+            Ok(text) => text.rsplit(')').next()?.trim_start().starts_with(['Z', 'X']).then_some(()),
+            Err(_) => Some(()),
+        });
     }
 }

@@ -1,0 +1,148 @@
+# shellcheck shell=bash
+# The lanes: what each needs and runs. A lane is a function `lane_NAME`; it
+# succeeds, or it fails and says why. Its output is shown only if it fails.
+#
+# A file tests/PREFIX.rs or tests/PREFIX_*.rs belongs to the lane of its prefix;
+# a file without a known prefix runs in `unit`, so none is left out.
+
+# shellcheck disable=SC2034 # read by scripts/test
+lanes=(fmt clippy doc deny shell unit cli protocol engine crash sabotage)
+
+deny_version=0.20.2
+
+# What a lane needs of the system.
+needs_of() {
+    need_compiler
+    case $1 in
+    shell) need shellcheck shellcheck ;;
+    engine) need_engine ;;
+    crash | sabotage)
+        need mkfs.ext4 e2fsprogs
+        need mkfs.xfs xfsprogs
+        need losetup mount
+        need strace strace
+        ;;
+    esac
+}
+
+# lane_of FILE: whose lane a file of tests/ is.
+lane_of() {
+    local name=${1##*/}
+    name=${name%.rs}
+    case ${name%%_*} in
+    cli) echo cli ;;
+    protocol | fuzz) echo protocol ;;
+    engine) echo engine ;;
+    crash | power | damage | failpoint | failpoints) echo crash ;;
+    sabotage) echo sabotage ;;
+    *) echo unit ;;
+    esac
+}
+
+# How many tests of a lane run at a time: those that wait more than they work
+# share the machine, those that measure or kill at random do not.
+threads_of() {
+    case $1 in
+    engine) echo 3 ;;
+    crash) echo 2 ;;
+    sabotage) echo 1 ;;
+    *) nproc ;;
+    esac
+}
+
+# files_of LANE: the names of its test files, one a line.
+files_of() {
+    local file
+    for file in tests/*.rs; do
+        [[ $(lane_of "$file") == "$1" ]] && basename "$file" .rs
+    done
+    return 0
+}
+
+# cargo_test ARGUMENTS…: the build with test-only switches, on stable.
+cargo_test() {
+    cargo test --locked --features testing --no-fail-fast "$@"
+}
+
+# run_files LANE: all its files in one go.
+run_files() {
+    local lane=$1 file arguments=()
+    while read -r file; do
+        arguments+=(--test "$file")
+    done < <(files_of "$lane")
+    if ((${#arguments[@]} == 0)); then
+        echo "no file of tests/ belongs to the lane $lane"
+        return 1
+    fi
+    cargo_test "${arguments[@]}" -- --test-threads="$(threads_of "$lane")"
+}
+
+# Everything that the other lanes run, so that their times are their own.
+build_tests() { cargo test --locked --workspace --features testing --no-run; }
+
+lane_fmt() { cargo fmt --all --check; }
+
+# With the test-only switches and, as users get it, without.
+lane_clippy() {
+    cargo clippy --locked --workspace --all-targets --features testing -- -D warnings &&
+        cargo clippy --locked --workspace -- -D warnings
+}
+
+lane_doc() {
+    RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --features testing
+}
+
+# Advisories need a database that is fetched from the net; they are not checked.
+lane_deny() {
+    need_tool cargo-deny "$deny_version" &&
+        cargo deny --locked --workspace --all-features check bans licenses sources
+}
+
+lane_shell() {
+    local scripts=(.ci/run) script
+    for script in scripts/* scripts/lib/*; do
+        [[ -f $script ]] && head -n 1 "$script" | grep -Eq '^#.*(bash|shell=bash)' &&
+            scripts+=("$script")
+    done
+    for script in "${scripts[@]}"; do
+        bash -n "$script" || return 1
+    done
+    shellcheck --external-sources "${scripts[@]}"
+}
+
+# All crates' own tests (the conformance suite among them), documentation
+# examples, and the files of tests/ that have no lane of their own.
+lane_unit() {
+    local failed=0 crates=() folder
+    cargo_test --workspace --lib --bins || failed=1
+    cargo_test --workspace --doc || failed=1
+    for folder in backends/*/tests; do
+        [[ -d $folder ]] && crates+=(-p "berth-$(basename "$(dirname "$folder")")")
+    done
+    if ((${#crates[@]})); then
+        # Not --features: not every backend has the switches.
+        cargo test --locked --no-fail-fast "${crates[@]}" --test '*' || failed=1
+    fi
+    if [[ -n $(files_of unit) ]]; then
+        run_files unit || failed=1
+    fi
+    return "$failed"
+}
+
+lane_cli() { run_files cli; }
+
+# The fuzz target runs for this many seconds.
+lane_protocol() {
+    export BERTH_FUZZ_SECONDS=${BERTH_FUZZ_SECONDS:-$((${long:-0} ? 1800 : 60))}
+    run_files protocol
+}
+
+lane_engine() { run_files engine; }
+
+# At least this many random kills.
+lane_crash() {
+    export BERTH_KILLS=${BERTH_KILLS:-$((${long:-0} ? 3000 : 100))}
+    run_files crash
+}
+
+lane_sabotage() { run_files sabotage; }

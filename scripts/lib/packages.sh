@@ -1,0 +1,47 @@
+# shellcheck shell=bash
+# What the scripts need of the system, installed with apt only if it is missing.
+
+# Engine, compilers and file system tools live in sbin too.
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+missing=()
+
+# need COMMAND PACKAGE: notes the package if the command is not there.
+need() {
+    command -v "$1" >/dev/null || missing+=("$2")
+}
+
+need_compiler() {
+    need cc gcc
+    [[ -e /usr/include/stdio.h ]] || missing+=(libc6-dev)
+}
+
+need_engine() {
+    need dockerd docker.io
+    need containerd containerd
+    need busybox busybox-static
+    need iptables iptables
+    need ip iproute2
+    need docker-compose docker-compose
+    need tar tar
+    need nsenter util-linux
+}
+
+# One look at the package lists, one installation, and nothing if all is there.
+install_missing() {
+    ((${#missing[@]})) || return 0
+    command -v apt-get >/dev/null || die "missing: ${missing[*]} (and there is no apt-get)"
+    ((EUID == 0)) || die "missing: ${missing[*]} (as root, this script installs them)"
+    say "installing ${missing[*]}"
+    local log
+    log=$(mktemp)
+    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "${missing[@]}"; } </dev/null >"$log" 2>&1; then
+        cat "$log" >&2
+        rm -f "$log"
+        die "apt-get could not install ${missing[*]}"
+    fi
+    rm -f "$log"
+    missing=()
+    hash -r
+}
