@@ -63,23 +63,28 @@ impl Engine {
     /// Engine was before, its containers and images are there again.
     #[track_caller]
     pub fn start_with(stage: &Stage, host: &Host, live_restore: bool) -> Self {
+        let mut engine = Self::spawn(stage, host, live_restore);
+        engine.wait_ready();
+        if !engine.run(&["image", "inspect", IMAGE]).status.success() {
+            engine.import(stage);
+        }
+        engine
+    }
+
+    /// As [`Self::start_with`], waiting for nothing and without images.
+    #[track_caller]
+    pub fn spawn(stage: &Stage, host: &Host, live_restore: bool) -> Self {
         let folder = stage.folder("docker");
         let containerd = containerd(stage, host);
         let dockerd = dockerd(&folder, host.door(), live_restore, &[]);
         let (door, arguments) = (host.door().clone(), Vec::new());
-        let mut engine = Self { folder, door, live_restore, arguments, dockerd, containerd };
-        engine.wait_ready();
-        if engine.run(&["image", "inspect", IMAGE]).status.success() {
-            return engine;
-        }
-        engine.import(stage);
-        engine
+        Self { folder, door, live_restore, arguments, dockerd, containerd }
     }
 
     /// Waits until dockerd answers.
     #[track_caller]
     pub fn wait_ready(&mut self) {
-        poll::holds("dockerd is ready", Duration::from_secs(60), || {
+        poll::holds("dockerd is ready", Duration::from_mins(1), || {
             assert!(!self.dockerd.has_exited(), "dockerd ended: {}", self.dockerd.log());
             self.run(&["version"]).status.success()
         });
@@ -121,8 +126,7 @@ impl Engine {
         self.ok(&[noun, "inspect", "--format", format, name])
     }
 
-    /// A container's processes' mount tables are found by this pid; 0 if it does
-    /// not run. As the host numbers processes, not this machine.
+    /// Whether a container runs.
     #[track_caller]
     pub fn is_running(&self, container: &str) -> bool {
         self.inspect("container", container, "{{.State.Running}}") == "true"
@@ -137,7 +141,7 @@ impl Engine {
     #[track_caller]
     pub fn stop(&mut self) {
         self.dockerd.signal(Signal::SIGTERM);
-        self.dockerd.wait(Duration::from_secs(60));
+        self.dockerd.wait(Duration::from_mins(1));
     }
 
     /// Starts dockerd again and waits until it answers.
@@ -191,9 +195,9 @@ impl Engine {
 
 #[track_caller]
 fn containerd(stage: &Stage, host: &Host) -> Process {
-    let (state, socket) = (stage.folder("containerd"), host.run().join("containerd.sock"));
+    let (folder, socket) = (stage.folder("containerd"), host.run().join("containerd.sock"));
     let text = CONTAINERD
-        .replace("STATE", &state.to_string_lossy())
+        .replace("STATE", &folder.to_string_lossy())
         .replace("RUN", &host.run().to_string_lossy());
     let config = stage.file("containerd/config.toml", text);
     let argv = [program("containerd"), "--log-level=warn".into(), "--config".into(), config.into()];

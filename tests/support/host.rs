@@ -54,7 +54,7 @@ impl Host {
         let run = stage.join("run");
         match fs::remove_dir_all(&run) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                panic!("empty {run:?}: {error}")
+                panic!("empty {}: {error}", run.display())
             }
             _ => {}
         }

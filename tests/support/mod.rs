@@ -27,5 +27,6 @@ pub mod mounts;
 pub mod poll;
 pub mod process;
 pub mod proxy;
+pub mod rig;
 pub mod server;
 pub mod stage;
