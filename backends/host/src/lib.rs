@@ -15,6 +15,7 @@
 //! | [`lock`] | one daemon per root |
 //! | [`boot`] | this boot's id |
 //! | [`priority`] | how much a thread may get in the way |
+//! | [`sockets`] | passed descriptors, groups of a peer |
 
 pub mod beneath;
 pub mod boot;
@@ -24,3 +25,4 @@ pub mod holders;
 pub mod lock;
 pub mod mounts;
 pub mod priority;
+pub mod sockets;
