@@ -3,8 +3,10 @@
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod database;
 pub mod engine;
+pub mod http;
 pub mod journal;
 pub mod pools;
 pub mod view;

@@ -1,0 +1,235 @@
+//! The daemon without an engine, because the catalog cannot be trusted.
+//!
+//! ```text
+//! waiting ── rebuild ──▶ opening ──▶ rebuilding ── job done ──▶ handed to the daemon
+//!    ▲                      │             │ job failed: the next rebuild asks
+//!    └────── error ─────────┘             └─ the same engine again
+//! ```
+//!
+//! While records are made anew the catalog is new and incomplete: answered from
+//! it, Docker would drop the labels of every volume that is not in it yet. So a
+//! marker in the root, made before the old catalog is set aside and removed when
+//! all records are there, keeps a restarted daemon from trusting it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use berth_api::{Context as _, Error, Result};
+use berth_host::durable;
+use tokio::sync::mpsc;
+
+use crate::{
+    engine::{Engine, Installation, Setup},
+    http::control::Fallback,
+    view::{Diagnosis, Finding, Info, JobState, JobView, Rebuild, Severity},
+};
+
+/// The command that helps.
+const HINT: &str = "`berth doctor` says what to do";
+
+/// Serves the control socket in the engine's place.
+#[derive(Debug)]
+pub(super) struct Untrusted {
+    setup: Setup,
+    /// Why the engine did not open.
+    reason: Error,
+    since: Instant,
+    work: Mutex<Work>,
+    rebuilt: mpsc::Sender<Arc<Engine>>,
+}
+
+#[derive(Debug)]
+enum Work {
+    Waiting,
+    Opening,
+    Rebuilding(Arc<Engine>),
+}
+
+impl Untrusted {
+    /// Sends the engine to `rebuilt` once it has all records.
+    pub(super) fn new(setup: Setup, reason: Error, rebuilt: mpsc::Sender<Arc<Engine>>) -> Self {
+        let work = Mutex::new(Work::Waiting);
+        Self { setup, reason, since: Instant::now(), work, rebuilt }
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn make_anew(self: Arc<Self>, request: Rebuild) -> Result<JobView> {
+        let engine = self.engine().await?;
+        let job = engine.rebuild(None, request.take_over).await?;
+        tokio::spawn(Arc::clone(&self).watch(engine, job.id.clone()));
+        Ok(job)
+    }
+
+    /// The engine with the new catalog; opens it at the first call.
+    async fn engine(&self) -> Result<Arc<Engine>> {
+        {
+            let mut work = self.work();
+            match &*work {
+                Work::Rebuilding(engine) => return Ok(Arc::clone(engine)),
+                Work::Opening => return Err(Error::busy("a rebuild is beginning")),
+                Work::Waiting => *work = Work::Opening,
+            }
+        }
+        let opened = open_anew(&self.setup).await;
+        *self.work() = match &opened {
+            Ok(engine) => Work::Rebuilding(Arc::clone(engine)),
+            Err(_) => Work::Waiting,
+        };
+        opened
+    }
+
+    /// Hands the engine over when the job has made all records.
+    async fn watch(self: Arc<Self>, engine: Arc<Engine>, job: String) {
+        let ended = loop {
+            match engine.wait_job(&job, Duration::from_mins(1)).await {
+                Ok(view) if view.state.is_final() => break view,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(error = error.chain(), "rebuild lost");
+                    return;
+                }
+            }
+        };
+        if ended.state != JobState::Done {
+            tracing::error!(error = ended.error, "rebuild ended without a whole catalog");
+            return;
+        }
+        if let Err(error) = finish(&self.setup.paths.root) {
+            tracing::error!(error = error.chain(), "rebuilt, and not served");
+            return;
+        }
+        let _ = self.rebuilt.send(engine).await;
+    }
+}
+
+impl Fallback for Untrusted {
+    fn info(&self) -> Info {
+        let (config, paths) = (&self.setup.config, &self.setup.paths);
+        let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let installation = match self.setup.installation {
+            Installation::Host => "host",
+            Installation::Managed => "managed-plugin",
+        };
+        Info {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host_id: None,
+            host: name.trim().to_owned(),
+            state: "untrusted".to_owned(),
+            reason: Some(self.reason.chain()),
+            root: paths.root.display().to_string(),
+            plugin_socket: paths.plugin_socket.display().to_string(),
+            config: config.file.as_ref().map(|file| file.display().to_string()),
+            installation: installation.to_owned(),
+            scope: "local".to_owned(),
+            default_pool: config.default_pool.clone(),
+            pools: config.pools.len() as u64,
+            volumes: 0,
+            mounted: 0,
+            jobs: u64::from(!matches!(*self.work(), Work::Waiting)),
+            uptime: self.since.elapsed().as_secs(),
+        }
+    }
+
+    fn doctor(&self) -> Diagnosis {
+        let socket = self.setup.paths.plugin_socket.display();
+        let root = self.setup.paths.root.display();
+        let repair = format!(
+            "bring the right `{root}` back and restart the daemon, or make the records anew from \
+             the volumes: `berth pool rebuild`"
+        );
+        let finding = |subject: &str, message: String, hint: Option<String>| Finding {
+            severity: Severity::Error,
+            subject: subject.to_owned(),
+            message,
+            hint,
+        };
+        let catalog = self.reason.hint().map_or(repair, ToOwned::to_owned);
+        Diagnosis {
+            healthy: false,
+            findings: vec![
+                finding("catalog", self.reason.chain(), Some(catalog)),
+                finding(
+                    "plugin socket",
+                    format!("`{socket}` is not served, so that Docker keeps its own records"),
+                    None,
+                ),
+            ],
+        }
+    }
+
+    fn refusal(&self) -> Error {
+        let text = format!("the catalog is not served: {}", self.reason.chain());
+        Error::unavailable(text).with_hint(HINT)
+    }
+
+    fn rebuilding(&self) -> Option<Arc<Engine>> {
+        match &*self.work() {
+            Work::Rebuilding(engine) => Some(Arc::clone(engine)),
+            Work::Waiting | Work::Opening => None,
+        }
+    }
+
+    fn rebuild(
+        self: Arc<Self>,
+        request: Rebuild,
+    ) -> Pin<Box<dyn Future<Output = Result<JobView>> + Send>> {
+        Box::pin(self.make_anew(request))
+    }
+}
+
+fn marker(root: &Path) -> PathBuf {
+    root.join("rebuilding")
+}
+
+/// Refuses a catalog that a rebuild began and did not complete.
+///
+/// # Errors
+/// `Corrupt`.
+pub(super) fn check_finished(root: &Path) -> Result<()> {
+    match fs::symlink_metadata(marker(root)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) => Err(Error::corrupt("the catalog was being rebuilt when the daemon ended")
+            .with_hint("make all records anew: `berth pool rebuild`")),
+        Err(error) => Err(error).context(|| format!("read `{}`", marker(root).display())),
+    }
+}
+
+/// Opens the engine on a new, empty catalog; the old one is kept beside it.
+async fn open_anew(setup: &Setup) -> Result<Arc<Engine>> {
+    let marker = marker(&setup.paths.root);
+    durable::replace_path(&marker, b"").context(|| format!("make `{}`", marker.display()))?;
+    Engine::open(setup.clone()).await
+}
+
+/// The new catalog has all records: from now on it can be trusted.
+fn finish(root: &Path) -> Result<()> {
+    let marker = marker(root);
+    // Not synced: a marker that comes back after a power cut asks for one more
+    // rebuild, and loses nothing.
+    fs::remove_file(&marker).context(|| format!("remove `{}`", marker.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rebuild_that_did_not_finish_is_not_trusted() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        check_finished(root.path()).expect("never rebuilt");
+        fs::write(marker(root.path()), b"").expect("written");
+        let error = check_finished(root.path()).expect_err("begun");
+        assert_eq!(error.kind(), berth_api::ErrorKind::Corrupt);
+        assert!(error.hint().is_some_and(|hint| hint.contains("berth pool rebuild")));
+        finish(root.path()).expect("removed");
+        check_finished(root.path()).expect("whole again");
+    }
+}

@@ -1,0 +1,177 @@
+//! `/v1`: what the command line asks, and `/metrics`.
+//!
+//! [`route`] reads method, path and query; [`answer`] writes JSON; this module
+//! asks the engine in between, for callers that the [`Guard`] lets in. While the
+//! catalog cannot be trusted there is no engine to ask: a [`Fallback`] then says
+//! what is wrong and takes the order to rebuild.
+
+pub mod answer;
+pub mod fallback;
+pub mod route;
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use berth_api::{Error, Result};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    engine::{Client, Engine},
+    view::{CreateVolume, MountVolume, Mounted, Rebuild, SetVolume},
+};
+
+use super::{Fault, Guard, Reply, Request, Service, docker::call};
+use answer::{failure, json};
+pub use fallback::Fallback;
+use route::Route;
+
+/// What the control socket serves just now.
+#[derive(Clone, Debug)]
+pub enum Stage {
+    /// Everything.
+    Ready(Arc<Engine>),
+    /// The catalog cannot be trusted.
+    Untrusted(Arc<dyn Fallback>),
+}
+
+/// The control socket's service.
+#[derive(Debug)]
+pub struct Control {
+    stage: RwLock<Stage>,
+    guard: Guard,
+}
+
+impl Control {
+    /// Serves `stage` to whom `guard` lets in.
+    pub fn new(stage: Stage, guard: Guard) -> Self {
+        Self { stage: RwLock::new(stage), guard }
+    }
+
+    /// Serves something else from now on.
+    pub fn change(&self, stage: Stage) {
+        *self.stage.write().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    fn stage(&self) -> Stage {
+        self.stage.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Service for Control {
+    async fn answer(self: Arc<Self>, request: Request) -> Reply {
+        if let Err(error) = self.guard.admit(&request.peer) {
+            tracing::warn!(uid = request.peer.uid, "control socket: refused");
+            return answer::forbidden(&error);
+        }
+        let route = match route::route(&request.method, &request.path, request.query.as_deref()) {
+            Ok(route) => route,
+            Err(refusal) => return answer::refusal(&refusal),
+        };
+        let result = match self.stage() {
+            Stage::Ready(engine) => ask(&engine, route, &request.body).await,
+            Stage::Untrusted(fallback) => fallback::ask(fallback, route, &request.body).await,
+        };
+        result.unwrap_or_else(|error| {
+            tracing::info!(
+                method = %request.method,
+                path = request.path,
+                error = error.chain(),
+                "refused a command"
+            );
+            failure(&error)
+        })
+    }
+
+    fn excuse(&self, fault: Fault) -> Reply {
+        answer::fault(fault)
+    }
+}
+
+/// Asks the engine for what `route` names.
+async fn ask(engine: &Arc<Engine>, route: Route, body: &[u8]) -> Result<Reply> {
+    let client = Client::Command;
+    Ok(match route {
+        Route::Info => json(&engine.info()),
+        Route::Doctor => json(&engine.doctor().await),
+        Route::Metrics => answer::metrics(engine.metrics()),
+        Route::Volumes { removed: false } => json(&engine.list()),
+        Route::Volumes { removed: true } => json(&engine.removed()),
+        Route::CreateVolume => {
+            let request: CreateVolume = read(body)?;
+            json(&engine.create(client, request).await?)
+        }
+        Route::Volume(name) => json(&engine.get(&name)?),
+        Route::RemoveVolume { name, now } => {
+            engine.remove(client, &name, now).await?;
+            answer::empty()
+        }
+        Route::SetVolume(name) => {
+            let request: SetVolume = read(body)?;
+            json(&engine.set(&name, request).await?)
+        }
+        Route::Undelete(name) => json(&engine.undelete(&name).await?),
+        Route::Mount(name) => {
+            let id = mount_id(body)?;
+            let mountpoint = engine.mount(client, &name, &id).await?.display().to_string();
+            json(&Mounted { mountpoint })
+        }
+        Route::Unmount(name) => {
+            engine.unmount(client, &name, &mount_id(body)?).await?;
+            answer::empty()
+        }
+        Route::Pools => json(&engine.pools().await),
+        Route::Pool(name) => json(&engine.pool(&name).await?),
+        Route::Rebuild(pool) => {
+            let request: Rebuild = read_or_default(body)?;
+            json(&engine.rebuild(pool.as_deref(), request.take_over).await?)
+        }
+        Route::Jobs => json(&engine.jobs()),
+        Route::Job(id) => json(&engine.job(&id)?),
+        Route::WaitJob { id, seconds } => {
+            json(&engine.wait_job(&id, Duration::from_secs(seconds)).await?)
+        }
+        Route::CancelJob(id) => json(&engine.cancel_job(&id)?),
+    })
+}
+
+fn mount_id(body: &[u8]) -> Result<String> {
+    let request: MountVolume = if body.is_empty() { call::parse(b"{}") } else { read(body) }?;
+    call::mount_id(request.id)
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    if body.is_empty() {
+        return Err(Error::invalid("request body is empty"));
+    }
+    call::parse(body)
+}
+
+fn read_or_default<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T> {
+    if body.is_empty() { Ok(T::default()) } else { read(body) }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_api::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_mount_without_an_id_is_the_command_lines() {
+        assert_eq!(mount_id(b"").expect("the default"), "cli");
+        assert_eq!(mount_id(b"{}").expect("the default"), "cli");
+        assert_eq!(mount_id(br#"{"id":"a"}"#).expect("as given"), "a");
+        assert_eq!(mount_id(br#"{"id":""}"#).expect_err("empty").kind(), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn unknown_fields_of_commands_are_refused() {
+        let error = read::<CreateVolume>(br#"{"name":"a","opts":{}}"#).expect_err("misspelt");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.chain().contains("`opts`"), "{}", error.chain());
+        assert!(read::<CreateVolume>(b"").is_err());
+        assert!(read_or_default::<Rebuild>(br#"{"take-over":true}"#).expect("valid").take_over);
+    }
+}
