@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use berth::{daemon, engine::Setup};
+
 fn main() -> ExitCode {
-    berth::cli::run(|_, _, _| {
-        Err(berth_api::Error::unsupported("`berth daemon` is not available: not built yet"))
+    berth::cli::run(|config, paths, installation| {
+        daemon::run(Setup { config, paths, installation })
     })
 }

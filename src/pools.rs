@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use berth_api::{Backend, Error, Result};
+use berth_vfs::Vfs;
 
 use crate::config::PoolConfig;
 
@@ -11,5 +12,8 @@ use crate::config::PoolConfig;
 /// # Errors
 /// `Unsupported` for a backend that this build does not have.
 pub fn open(name: &str, pool: &PoolConfig) -> Result<Arc<dyn Backend>> {
-    Err(Error::unsupported(format!("pool `{name}`: backend `{}` is not built", pool.backend)))
+    match pool.backend.as_str() {
+        "vfs" => Ok(Arc::new(Vfs::open(name, &pool.path))),
+        other => Err(Error::unsupported(format!("pool `{name}`: backend `{other}` is not built"))),
+    }
 }

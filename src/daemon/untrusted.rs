@@ -63,7 +63,7 @@ impl Untrusted {
 
     async fn make_anew(self: Arc<Self>, request: Rebuild) -> Result<JobView> {
         let engine = self.engine().await?;
-        let job = engine.rebuild(None, request.take_over).await?;
+        let job = engine.rebuild(None, request.take_over)?;
         tokio::spawn(Arc::clone(&self).watch(engine, job.id.clone()));
         Ok(job)
     }
@@ -206,7 +206,7 @@ pub(super) fn check_finished(root: &Path) -> Result<()> {
 async fn open_anew(setup: &Setup) -> Result<Arc<Engine>> {
     let marker = marker(&setup.paths.root);
     durable::replace_path(&marker, b"").context(|| format!("make `{}`", marker.display()))?;
-    Engine::open(setup.clone()).await
+    Engine::open_anew(setup.clone()).await
 }
 
 /// The new catalog has all records: from now on it can be trusted.

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use berth_api::{Context as _, Error, ErrorKind, Result, VolumeId};
+use berth_api::{Context as _, Error, Result, VolumeId};
 use berth_host::{boot, lock::Lock};
 use tokio::sync::Notify;
 
@@ -45,29 +45,17 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Sets an untrusted database aside, makes a new one, and fills it from the
-    /// sidecars of all pools.
+    /// [`open`](Self::open) with an untrusted catalog set aside and an empty one
+    /// in its place, to be filled by [`rebuild`](Self::rebuild).
     ///
     /// # Errors
-    /// As [`Engine::open`]; `Corrupt` if something could not be brought back.
-    pub async fn salvage(setup: Setup, take_over: bool) -> Result<String> {
-        let lock = prepare(&setup)?;
-        Database::set_aside(&setup.paths.root)?;
-        let state = State::load(&setup)?;
-        let engine = Arc::new(state.into_engine(setup, lock, Instant::now())?);
-        engine.probe_pools().await;
-        let job = engine.rebuild(None, take_over)?;
-        let ended = loop {
-            let job = engine.wait_job(&job.id, Duration::from_secs(60)).await?;
-            if job.state.is_final() {
-                break job;
-            }
-        };
-        engine.stop(Duration::from_secs(5)).await;
-        match ended.error {
-            None => Ok(ended.outcome.unwrap_or_default()),
-            Some(error) => Err(Error::new(ended.error_kind.unwrap_or(ErrorKind::Corrupt), error)),
+    /// As [`open`](Self::open).
+    pub async fn open_anew(setup: Setup) -> Result<Arc<Self>> {
+        {
+            let _lock = prepare(&setup)?;
+            Database::set_aside(&setup.paths.root)?;
         }
+        Self::open(setup).await
     }
 
     async fn recover_all(self: &Arc<Self>, damaged: &[String]) -> Result<()> {

@@ -125,7 +125,7 @@ async fn ask(engine: &Arc<Engine>, route: Route, body: &[u8]) -> Result<Reply> {
         Route::Pool(name) => json(&engine.pool(&name).await?),
         Route::Rebuild(pool) => {
             let request: Rebuild = read_or_default(body)?;
-            json(&engine.rebuild(pool.as_deref(), request.take_over).await?)
+            json(&engine.rebuild(pool.as_deref(), request.take_over)?)
         }
         Route::Jobs => json(&engine.jobs()),
         Route::Job(id) => json(&engine.job(&id)?),
