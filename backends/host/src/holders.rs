@@ -182,7 +182,7 @@ struct Namespaces {
 
 impl Namespaces {
     fn new() -> io::Result<Self> {
-        let ours = fs::read_link("/proc/self/ns/mnt")?;
+        let ours = fs::read_link("/proc/thread-self/ns/mnt")?;
         let mut pids = Vec::new();
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();

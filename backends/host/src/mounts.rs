@@ -12,9 +12,9 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::{AT_FDCWD, AtFlags},
+    mount::{MntFlags, MsFlags, mount, umount2},
     sys::stat::{fstat, fstatat},
 };
-use sys_mount::{MountFlags, UnmountFlags};
 
 pub use self::table::{Mount, Table};
 use crate::failpoint;
@@ -48,15 +48,14 @@ pub fn bind(source: impl AsFd, target: &Path, flags: BindFlags) -> io::Result<()
 /// Before 5.12: first the mount, then its flags.
 fn bind_classic(source: BorrowedFd<'_>, target: &Path, flags: BindFlags) -> io::Result<()> {
     let path = format!("/proc/self/fd/{}", source.as_raw_fd());
-    let mount = |flags| {
-        sys_mount::Mount::builder().fstype("none").flags(flags).mount(&path, target).map(drop)
-    };
+    let none = None::<&str>;
     failpoint::hit("mounts.bind-classic")?;
-    mount(MountFlags::BIND)?;
-    let mut wanted = MountFlags::BIND | MountFlags::REMOUNT;
-    wanted.set(MountFlags::NOSUID, !flags.suid);
-    wanted.set(MountFlags::NODEV, !flags.dev);
-    let remounted = failpoint::hit("mounts.remount").and_then(|()| mount(wanted));
+    mount(Some(path.as_str()), target, none, MsFlags::MS_BIND, none)?;
+    let mut wanted = MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
+    wanted.set(MsFlags::MS_NOSUID, !flags.suid);
+    wanted.set(MsFlags::MS_NODEV, !flags.dev);
+    let remounted = failpoint::hit("mounts.remount")
+        .and_then(|()| Ok(mount(none, target, none, wanted, none)?));
     if remounted.is_err() {
         // The first error is the one to tell.
         let _ = unmount(target);
@@ -81,13 +80,13 @@ pub enum Unmounted {
 /// The kernel's, other than EBUSY, EINVAL and ENOENT.
 pub fn unmount(target: &Path) -> io::Result<Unmounted> {
     failpoint::hit("mounts.unmount")?;
-    match sys_mount::unmount(target, UnmountFlags::NOFOLLOW) {
+    // Not sys-mount's: its `NOFOLLOW` is `O_NOFOLLOW`, which umount2(2) refuses
+    // with the EINVAL that otherwise means "not mounted".
+    match umount2(target, MntFlags::UMOUNT_NOFOLLOW) {
         Ok(()) => Ok(Unmounted::Done),
-        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EBUSY) => Ok(Unmounted::Busy),
-            Some(Errno::EINVAL | Errno::ENOENT) => Ok(Unmounted::Already),
-            _ => Err(error),
-        },
+        Err(Errno::EBUSY) => Ok(Unmounted::Busy),
+        Err(Errno::EINVAL | Errno::ENOENT) => Ok(Unmounted::Already),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -100,4 +99,36 @@ pub fn shows(mountpoint: &Path, directory: impl AsFd) -> io::Result<bool> {
     let there = fstatat(AT_FDCWD, mountpoint, AtFlags::AT_SYMLINK_NOFOLLOW)?;
     let open = fstat(directory)?;
     Ok((there.st_dev, there.st_ino) == (open.st_dev, open.st_ino))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, fs::File, thread};
+
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+
+    #[test]
+    fn old_kernels_get_the_same_flags() {
+        let stage = tempfile::tempdir().expect("a temporary directory");
+        let target = stage.path().to_owned();
+        let options = thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNS).expect("a namespace of its own: run as root");
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("private");
+            let [source, target] = ["source", "target"].map(|name| target.join(name));
+            fs::create_dir(&source).expect("made");
+            fs::create_dir(&target).expect("made");
+            let source = File::open(source).expect("opened");
+            bind_classic(source.as_fd(), &target, BindFlags::default()).expect("mounted");
+            let table = Table::read().expect("readable");
+            let options = table.at(&target).expect("mounted").options.clone();
+            assert!(shows(&target, &source).expect("readable"));
+            assert_eq!(unmount(&target).expect("unmounted"), Unmounted::Done);
+            options
+        });
+        let options = options.join().expect("no panic");
+        assert!(options.contains("nosuid") && options.contains("nodev"), "{options}");
+    }
 }
