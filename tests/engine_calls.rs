@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 
-use support::{docker::IMAGE, rig::Rig, server::Call};
+use support::{docker::IMAGE, proxy::Proxy, rig::Rig, server::Call};
 
 const COUNTED: [&str; 5] = ["Plugin.Activate", "Create", "Mount", "Unmount", "Remove"];
 
@@ -207,4 +207,34 @@ fn errors_of_remove_reach_the_user() {
     assert!(said.contains(&error), "`{error}` does not reach the user: {said}");
     assert!(rig.berth.berth(&["volume", "unmount", "vol"]).status.success());
     rig.engine.ok(&["volume", "rm", "vol"]);
+}
+
+/// Docker sends a call whose connection broke again, but with an empty body. The
+/// user must hear of it, and no volume without a name may come of it.
+#[test]
+fn retry_with_an_empty_body_is_refused() {
+    let rig = Rig::behind("calls", |socket, upstream| Proxy::losing(socket, upstream, "Create"));
+
+    let said = rig.engine.fails(&["volume", "create", "-d", "berth", "vol"]);
+
+    let calls = rig.proxy().calls();
+    let again = calls.iter().find(|call| call.method == "VolumeDriver.Create").expect("a retry");
+    assert_eq!(again.body, b"", "{again:?}");
+    assert!(said.contains("vol"), "{said}");
+    assert_eq!(rig.names(), Vec::<String>::new());
+    rig.engine.ok(&["volume", "create", "-d", "berth", "vol"]);
+    assert_eq!(rig.names(), ["vol"]);
+}
+
+/// A Mount is not counted by the call that Docker lost, only by one it heard of.
+#[test]
+fn lost_mount_is_refused_and_counts_nothing() {
+    let rig = Rig::behind("calls", |socket, upstream| Proxy::losing(socket, upstream, "Mount"));
+    rig.engine.ok(&["volume", "create", "-d", "berth", "vol"]);
+
+    assert!(!rig.try_sh(&["-v", "vol:/p"], "true").status.success());
+
+    rig.references("vol", 0);
+    assert_eq!(rig.mounts_of("vol"), []);
+    rig.sh(&["-v", "vol:/p"], "touch /p/x");
 }

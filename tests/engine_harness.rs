@@ -75,3 +75,26 @@ fn host_boots_again() {
     engine.ok(&["start", "box"]);
     assert!(engine.is_running("box"));
 }
+
+/// What Docker makes of a Get without a volume, and of an empty body: the reasons
+/// for two rules of the daemon.
+#[test]
+fn engine_takes_an_empty_answer_for_no_volume() {
+    let stage = Stage::new("harness");
+    let host = Host::boot(&stage);
+    let engine = Engine::start(&stage, &host);
+    let _plugin = Server::start(&host.plugin_socket("empty"), |request| {
+        let reply = match request.path() {
+            "/Plugin.Activate" => r#"{"Implements":["VolumeDriver"]}"#,
+            "/VolumeDriver.Get" => r#"{"Volume":null}"#,
+            "/VolumeDriver.List" => "",
+            _ => "{}",
+        };
+        Some((200, reply.into()))
+    });
+
+    engine.ok(&["volume", "create", "-d", "empty", "vol"]);
+
+    let said = engine.fails(&["volume", "inspect", "vol"]);
+    assert!(said.contains("No such volume"), "{said}");
+}

@@ -51,11 +51,17 @@ impl Rig {
     /// With a tee on the socket that Docker sees.
     #[track_caller]
     pub fn with_proxy(name: &str) -> Self {
+        Self::behind(name, Proxy::start)
+    }
+
+    /// With whatever `start` makes of that socket and Berth's own.
+    #[track_caller]
+    pub fn behind(name: &str, start: impl Fn(&Path, PathBuf) -> Proxy) -> Self {
         let stage = Stage::new(name);
         let host = Host::boot(&stage);
         let upstream = stage.join("run/plugin.sock");
         let berth = Setup::on(&stage, &host).plugin_socket(&upstream).start();
-        let proxy = Some(Proxy::start(&host.plugin_socket("berth"), upstream));
+        let proxy = Some(start(&host.plugin_socket("berth"), upstream));
         let engine = Engine::start(&stage, &host);
         Self { engine, proxy, berth, host, stage }
     }
