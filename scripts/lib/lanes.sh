@@ -2,8 +2,8 @@
 # The lanes: what each needs and runs. A lane is a function `lane_NAME`; it
 # succeeds, or it fails and says why. Its output is shown only if it fails.
 #
-# A file tests/PREFIX.rs or tests/PREFIX_*.rs belongs to the lane of its prefix;
-# a file without a known prefix runs in `unit`, so none is left out.
+# A test tests/PREFIX.rs, tests/PREFIX_*.rs or tests/PREFIX/main.rs belongs to the lane of its prefix;
+# a test without a known prefix runs in `unit`, so none is left out.
 
 # shellcheck disable=SC2034 # read by scripts/test
 lanes=(fmt clippy doc deny shell unit cli protocol engine crash sabotage)
@@ -25,11 +25,9 @@ needs_of() {
     esac
 }
 
-# lane_of FILE: whose lane a file of tests/ is.
+# lane_of TEST: whose lane a test of tests/ is.
 lane_of() {
-    local name=${1##*/}
-    name=${name%.rs}
-    case ${name%%_*} in
+    case ${1%%_*} in
     cli) echo cli ;;
     protocol | fuzz) echo protocol ;;
     engine) echo engine ;;
@@ -50,13 +48,15 @@ threads_of() {
     esac
 }
 
-# files_of LANE: the names of its test files, one a line.
-files_of() {
-    local file
-    for file in tests/*.rs; do
-        [[ $(lane_of "$file") == "$1" ]] && basename "$file" .rs
+# tests_of LANE: the names of its tests, one a line.
+tests_of() {
+    local file name
+    for file in tests/*.rs tests/*/main.rs; do
+        name=${file#tests/}
+        name=${name%/main.rs}
+        name=${name%.rs}
+        [[ ! -e $file || $(lane_of "$name") != "$1" ]] || echo "$name"
     done
-    return 0
 }
 
 # cargo_test ARGUMENTS…: the build with test-only switches, on stable.
@@ -64,14 +64,14 @@ cargo_test() {
     cargo test --locked --features testing --no-fail-fast "$@"
 }
 
-# run_files LANE: all its files in one go.
-run_files() {
-    local lane=$1 file arguments=()
-    while read -r file; do
-        arguments+=(--test "$file")
-    done < <(files_of "$lane")
+# run_tests LANE: all its tests in one go.
+run_tests() {
+    local lane=$1 name arguments=()
+    while read -r name; do
+        arguments+=(--test "$name")
+    done < <(tests_of "$lane")
     if ((${#arguments[@]} == 0)); then
-        echo "no file of tests/ belongs to the lane $lane"
+        echo "nothing in tests/ belongs to the lane $lane"
         return 1
     fi
     cargo_test "${arguments[@]}" -- --test-threads="$(threads_of "$lane")"
@@ -123,26 +123,26 @@ lane_unit() {
         # Not --features: not every backend has the switches.
         cargo test --locked --no-fail-fast "${crates[@]}" --test '*' || failed=1
     fi
-    if [[ -n $(files_of unit) ]]; then
-        run_files unit || failed=1
+    if [[ -n $(tests_of unit) ]]; then
+        run_tests unit || failed=1
     fi
     return "$failed"
 }
 
-lane_cli() { run_files cli; }
+lane_cli() { run_tests cli; }
 
 # The fuzz target runs for this many seconds.
 lane_protocol() {
     export BERTH_FUZZ_SECONDS=${BERTH_FUZZ_SECONDS:-$((${long:-0} ? 1800 : 60))}
-    run_files protocol
+    run_tests protocol
 }
 
-lane_engine() { run_files engine; }
+lane_engine() { run_tests engine; }
 
 # At least this many random kills.
 lane_crash() {
     export BERTH_KILLS=${BERTH_KILLS:-$((${long:-0} ? 3000 : 100))}
-    run_files crash
+    run_tests crash
 }
 
-lane_sabotage() { run_files sabotage; }
+lane_sabotage() { run_tests sabotage; }

@@ -18,6 +18,7 @@ need_compiler() {
 
 need_engine() {
     need dockerd docker.io
+    need docker docker-cli
     need containerd containerd
     need busybox busybox-static
     need iptables iptables
@@ -25,6 +26,18 @@ need_engine() {
     need docker-compose docker-compose
     need tar tar
     need nsenter util-linux
+}
+
+# What is missing, under the names of this release: Debian 12 has the client in
+# `docker.io`, later ones have `docker-cli`.
+packages() {
+    local package
+    for package in "${missing[@]}"; do
+        if [[ $package == docker-cli ]] && ! apt-cache show docker-cli >/dev/null 2>&1; then
+            package=docker.io
+        fi
+        printf '%s\n' "$package"
+    done
 }
 
 # One look at the package lists, one installation, and nothing if all is there.
@@ -35,8 +48,9 @@ install_missing() {
     say "installing ${missing[*]}"
     local log
     log=$(mktemp)
+    # shellcheck disable=SC2046 # names of packages have no blanks
     if ! { apt-get update && DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y --no-install-recommends "${missing[@]}"; } </dev/null >"$log" 2>&1; then
+        apt-get install -y --no-install-recommends $(packages); } </dev/null >"$log" 2>&1; then
         cat "$log" >&2
         rm -f "$log"
         die "apt-get could not install ${missing[*]}"
