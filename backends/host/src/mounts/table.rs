@@ -45,12 +45,13 @@ pub struct Table {
 }
 
 impl Table {
-    /// This process' mounts.
+    /// This process' mounts; more exactly, this thread's, which only differ where
+    /// a test gives a thread a namespace of its own.
     ///
     /// # Errors
     /// If `/proc` is not there, or a line cannot be understood.
     pub fn read() -> io::Result<Self> {
-        Self::read_from(Path::new("/proc/self/mountinfo"))
+        Self::read_from(Path::new("/proc/thread-self/mountinfo"))
     }
 
     /// The mounts that the file `path` lists.

@@ -1,0 +1,7 @@
+//! The host crate against a real kernel. Needs root.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod holders;
+mod mounts;
+mod stage;
