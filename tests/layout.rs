@@ -61,10 +61,8 @@ fn the_engine_knows_no_http_and_backends_no_engine() {
     ];
     for (folder, words) in forbidden {
         for (path, text) in sources(&root().join(folder)) {
-            let code: Vec<_> = text
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-                .collect();
+            let code: Vec<_> =
+                text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
             for word in words {
                 let found = code.iter().any(|line| line.contains(word));
                 assert!(!found, "{path} uses {word}");

@@ -14,8 +14,6 @@ use crate::{
     database::{Transaction, Writer},
 };
 
-/// Identity is asked for at most this often while the pool is away.
-const PROBE: Duration = Duration::from_millis(500);
 /// How long one probe may take before it counts as "away".
 const PROBE_TIME: Duration = Duration::from_secs(3);
 
@@ -132,10 +130,11 @@ impl Pool {
         }
     }
 
-    /// Looks at the identity now, unless that happened a moment ago.
+    /// Looks at the identity now, or waits for a look that is under way.
     pub(super) async fn probe(&self) {
+        let asked = Instant::now();
         let mut probed = self.probing.lock().await;
-        if probed.is_some_and(|at| at.elapsed() < PROBE) {
+        if probed.is_some_and(|at| at >= asked) {
             return;
         }
         let (expected, host) = (self.id(), self.host);
