@@ -94,6 +94,17 @@ impl State {
         matches!(self, Self::Removing { .. } | Self::Removed { .. })
     }
 
+    /// Whether the volume is in the trash (or on its way there) and its time is
+    /// not over: what is deleted at once is not.
+    pub fn can_come_back(&self) -> bool {
+        match self {
+            Self::Removing { expires, .. } | Self::Removed { expires, purging: false, .. } => {
+                expires.is_none_or(|expires| expires > Timestamp::now())
+            }
+            _ => false,
+        }
+    }
+
     /// As users see it.
     pub fn as_str(&self) -> &'static str {
         match self {

@@ -18,6 +18,7 @@ use super::{
     flight::{Flight, Pilot, repeat},
     jobs::Job,
     pool::Pool,
+    repeat::wait,
     time,
     volume::Volume,
 };
@@ -309,13 +310,4 @@ fn confirm(volume: &Volume, given: &BTreeMap<String, String>) -> Result<()> {
 pub(super) fn faulty(name: &VolumeName, during: &str, error: &str) -> Error {
     Error::corrupt(format!("volume `{name}` is faulty since `{during}` failed: {error}"))
         .with_hint(format!("`berth volume rm {name}` clears it"))
-}
-
-/// Waits for `time`, or shortly after `op` was cancelled.
-pub(super) async fn wait(time: std::time::Duration, op: &Op) {
-    let step = std::time::Duration::from_millis(100);
-    let end = tokio::time::Instant::now() + time;
-    while !op.is_cancelled() && tokio::time::Instant::now() < end {
-        tokio::time::sleep_until(end.min(tokio::time::Instant::now() + step)).await;
-    }
 }

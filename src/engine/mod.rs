@@ -6,12 +6,12 @@
 //! | module | noun or verb |
 //! |---|---|
 //! | [`open`] | start: state, pools, recovery, then the loops |
-//! | [`create`] [`mount`] [`remove`] [`set`] [`rebuild`] | verbs (mount with unmount, remove with undelete and purge) |
+//! | [`create`] [`mount`] [`remove`] [`trash`] [`set`] [`rebuild`] | verbs (mount with unmount, trash is undelete and purge) |
 //! | [`detach`] [`house`] | what goes on by itself |
 //! | [`recover`] [`table`] | recovery and the table it follows |
 //! | [`volume`] [`index`] | volumes in memory |
 //! | [`pool`] [`threads`] | pools, and the one crossing into blocking code |
-//! | [`flight`] [`jobs`] [`time`] | work that outlives its caller |
+//! | [`flight`] [`jobs`] [`repeat`] [`time`] | work that outlives its caller |
 //! | [`show`] [`doctor`] | what users see |
 //!
 //! Invariants:
@@ -33,11 +33,13 @@ mod pool;
 mod rebuild;
 mod recover;
 mod remove;
+mod repeat;
 mod set;
 mod show;
 mod table;
 mod threads;
 mod time;
+mod trash;
 mod volume;
 
 use std::{

@@ -21,9 +21,10 @@ use berth_host::mounts::{self, BindFlags, Table};
 
 use super::{
     Engine,
-    create::{faulty, wait},
+    create::faulty,
     flight::{Flight, Pilot},
     jobs::Job,
+    repeat::wait,
     time,
     volume::{Life, Volume},
 };

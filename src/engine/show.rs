@@ -47,7 +47,7 @@ impl Engine {
             .index
             .all()
             .iter()
-            .filter(|volume| volume.read(|life| life.record.state.is_removed()))
+            .filter(|volume| volume.read(|life| life.record.state.can_come_back()))
             .map(|volume| self.view(volume))
             .collect();
         removed.sort_by_key(|view| std::cmp::Reverse(view.removed));
@@ -199,7 +199,7 @@ impl Engine {
             volume.read(|life| {
                 if life.record.pool == pool {
                     live += u64::from(life.record.state.is_live());
-                    removed += u64::from(life.record.state.is_removed());
+                    removed += u64::from(life.record.state.can_come_back());
                 }
             });
         }

@@ -1,0 +1,152 @@
+//! The trash: bringing volumes back, and deleting them for good.
+//!
+//! ```text
+//! undelete: commit ready (unsettled) ─▶ answer ─▶ backend.restore ─▶ settled (later)
+//! purge:    commit purging ─▶ backend.purge ─▶ (gone)
+//! ```
+
+use std::sync::Arc;
+
+use berth_api::{Error, ErrorKind, Result, VolumeId, VolumeName};
+
+use super::{Engine, pool::Pool, time, volume::Volume};
+use crate::{
+    catalog::{self, Record, State},
+    view::VolumeView,
+};
+
+impl Engine {
+    /// Brings a removed volume back, by name (the latest removed) or id.
+    ///
+    /// # Errors
+    /// `Conflict` if the name is live; `NotFound`; `Unavailable`.
+    pub async fn undelete(self: &Arc<Self>, name_or_id: &str) -> Result<VolumeView> {
+        let deadline = time::short(self.setup.installation);
+        self.writable()?;
+        let volume = name_or_id
+            .parse::<VolumeId>()
+            .ok()
+            .and_then(|id| self.index.by_id(id))
+            .or_else(|| self.latest_removed(name_or_id))
+            .ok_or_else(|| {
+                let shown: String = name_or_id.chars().take(40).collect();
+                Error::not_found(format!(
+                    "nothing in the trash is called `{}`",
+                    shown.escape_debug()
+                ))
+                .with_hint("`berth volume ls --removed` lists the trash")
+            })?;
+        let name = volume.record().name;
+        let taken = || {
+            Error::conflict(format!("a volume `{name}` exists"))
+                .with_hint("remove it first; what is in the trash stays there")
+        };
+        if self.index.live(&name).is_some() {
+            return Err(taken());
+        }
+        let lock = volume.lock_by(deadline).await?;
+        let record = volume.record();
+        match record.state {
+            State::Removed { .. } if record.state.can_come_back() => {}
+            State::Removed { .. } | State::Removing { .. } => {
+                return Err(Error::not_found(format!(
+                    "volume `{name}` is being deleted for good, or its pool is away"
+                )));
+            }
+            _ => return Err(taken()),
+        }
+        let pool = self.configured(&record.pool)?;
+        pool.ready().await?;
+        let record = Record { state: State::Ready, unsettled: true, ..record };
+        let row = record.clone();
+        // The index on live names decides between two at once.
+        self.writer
+            .commit(move |tx| catalog::put_volume(tx, &row))
+            .await
+            .map_err(|error| if error.kind() == ErrorKind::Conflict { taken() } else { error })?;
+        volume.write(|life| life.record = record);
+        self.index.file(&volume);
+        tracing::info!(volume = %name, id = %volume.id, "undeleted");
+        let view = self.view(&volume);
+        let engine = self.clone();
+        tokio::spawn(async move {
+            let _lock = lock;
+            engine.finish_undelete(&volume, &pool).await;
+        });
+        Ok(view)
+    }
+
+    /// Moves the data of an undeleted volume back; the caller has the lock.
+    pub(super) async fn finish_undelete(self: &Arc<Self>, volume: &Arc<Volume>, pool: &Arc<Pool>) {
+        let restored = self
+            .until_ready(pool, None, volume, |backend, op, record| {
+                backend.restore(op, &record.handle)?;
+                backend.describe(op, &record.handle, &record.sidecar())
+            })
+            .await;
+        match restored {
+            Ok(()) => self.settle(volume, State::Ready),
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                tracing::warn!(volume = %volume.record().name, error = %error.chain(), "undelete");
+            }
+            Err(error) => self.fault(volume, "undelete", &error),
+        }
+    }
+
+    /// Deletes a removed volume for good; the caller has the lock.
+    pub(super) async fn purge(self: &Arc<Self>, volume: &Arc<Volume>, pool: &Arc<Pool>) {
+        let record = volume.record();
+        let State::Removed { at, expires, purging } = record.state else { return };
+        if !purging {
+            // From here on nothing half deleted can come back.
+            let state = State::Removed { at, expires, purging: true };
+            let record = Record { state, ..record.clone() };
+            let row = record.clone();
+            if let Err(error) = self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await {
+                tracing::warn!(volume = %record.name, error = %error.chain(), "purge");
+                return;
+            }
+            volume.write(|life| life.record = record);
+        }
+        let id = Some((volume.id, record.name.to_string()));
+        let job = self.jobs.start("purge", id, Some(&record.pool));
+        let handle = record.handle.clone();
+        let purged = pool.walk(job.op.clone(), move |backend, op| backend.purge(op, &handle)).await;
+        job.end(purged.as_ref().map(|_| String::new()));
+        match purged {
+            Ok(_) => self.forget(volume),
+            Err(error) => {
+                tracing::warn!(volume = %record.name, error = %error.chain(), "purge");
+            }
+        }
+    }
+
+    /// The volume is gone; its row goes with the next commit.
+    pub(super) fn forget(&self, volume: &Volume) {
+        self.index.forget(volume);
+        let id = volume.id.to_string();
+        self.writer.later(move |tx| catalog::delete_volume(tx, &id));
+        tracing::info!(volume = %volume.record().name, id = %volume.id, "gone");
+    }
+
+    /// The latest volume of this name that is in the trash.
+    pub(super) fn latest_removed(&self, name: &str) -> Option<Arc<Volume>> {
+        let name: VolumeName = name.parse().ok()?;
+        self.index
+            .all()
+            .into_iter()
+            .filter_map(|volume| {
+                let at = volume.read(|life| match life.record.state {
+                    State::Removing { at, .. } | State::Removed { at, .. }
+                        if life.record.name == name && life.record.state.can_come_back() =>
+                    {
+                        Some(at)
+                    }
+                    _ => None,
+                })?;
+                Some((at, volume))
+            })
+            .max_by_key(|(at, _)| *at)
+            .map(|(_, volume)| volume)
+    }
+}
