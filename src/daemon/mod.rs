@@ -33,7 +33,7 @@ use crate::{
     },
 };
 use signals::Signals;
-use untrusted::Untrusted;
+use untrusted::{Rebuilt, Untrusted};
 
 /// How long the stop waits for Docker's calls, then for the engine.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -79,12 +79,14 @@ async fn live(setup: Setup, plugin: Socket, control: Socket) -> Result<()> {
         }
     };
     // Rebuilt engines come in here.
-    let (rebuilt, mut recovered) = mpsc::channel(1);
+    let (rebuilt, mut recovered) = mpsc::channel::<Rebuilt>(1);
     let mut daemon = Daemon::start(&setup, plugin, control, opened, rebuilt)?;
     loop {
         tokio::select! {
             () = signals.next() => break,
-            Some(engine) = recovered.recv() => daemon.recover(engine),
+            Some(rebuilt) = recovered.recv() => {
+                let _ = rebuilt.served.send(daemon.recover(rebuilt.engine));
+            }
         }
     }
     tokio::spawn(signals.exit_at_next());
@@ -123,7 +125,7 @@ impl Daemon {
         plugin: Socket,
         control: Socket,
         opened: Result<Arc<Engine>>,
-        rebuilt: mpsc::Sender<Arc<Engine>>,
+        rebuilt: mpsc::Sender<Rebuilt>,
     ) -> Result<Self> {
         let stage = match opened {
             Ok(engine) => Stage::Ready(engine),
@@ -203,16 +205,13 @@ impl Daemon {
     }
 
     /// Serves everything from a rebuilt engine.
-    fn recover(&mut self, engine: Arc<Engine>) {
-        if self.docker.is_some() {
-            return;
+    fn recover(&mut self, engine: Arc<Engine>) -> Result<()> {
+        if self.docker.is_none() {
+            self.serve_plugin(Arc::clone(&engine))?;
+            self.service.change(Stage::Ready(engine));
+            self.announce();
         }
-        if let Err(error) = self.serve_plugin(Arc::clone(&engine)) {
-            tracing::error!(error = error.chain(), "the plugin socket cannot be served");
-            return;
-        }
-        self.service.change(Stage::Ready(engine));
-        self.announce();
+        Ok(())
     }
 
     async fn stop(mut self) {

@@ -19,9 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use berth_api::{Context as _, Error, Result};
+use berth_api::{Context as _, Error, ErrorKind, Result};
 use berth_host::durable;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     engine::{Engine, Installation, Setup},
@@ -29,8 +29,18 @@ use crate::{
     view::{Diagnosis, Finding, Info, JobState, JobView, Rebuild, Severity},
 };
 
+/// How long an ended rebuild may take to be served.
+const SETTLE: Duration = Duration::from_secs(10);
+
 /// The command that helps.
 const HINT: &str = "`berth doctor` says what to do";
+
+/// An engine with all records, and who waits for it to be served.
+#[derive(Debug)]
+pub(super) struct Rebuilt {
+    pub(super) engine: Arc<Engine>,
+    pub(super) served: oneshot::Sender<Result<()>>,
+}
 
 /// Serves the control socket in the engine's place.
 #[derive(Debug)]
@@ -40,21 +50,28 @@ pub(super) struct Untrusted {
     reason: Error,
     since: Instant,
     work: Mutex<Work>,
-    rebuilt: mpsc::Sender<Arc<Engine>>,
+    rebuilt: mpsc::Sender<Rebuilt>,
+    /// Whether a rebuild is at work whose end was not acted upon yet.
+    unsettled: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
 enum Work {
     Waiting,
     Opening,
-    Rebuilding(Arc<Engine>),
+    Rebuilding {
+        engine: Arc<Engine>,
+        /// Why the latest rebuild did not make all records.
+        failed: Option<String>,
+    },
 }
 
 impl Untrusted {
     /// Sends the engine to `rebuilt` once it has all records.
-    pub(super) fn new(setup: Setup, reason: Error, rebuilt: mpsc::Sender<Arc<Engine>>) -> Self {
+    pub(super) fn new(setup: Setup, reason: Error, rebuilt: mpsc::Sender<Rebuilt>) -> Self {
         let work = Mutex::new(Work::Waiting);
-        Self { setup, reason, since: Instant::now(), work, rebuilt }
+        let (unsettled, _) = watch::channel(false);
+        Self { setup, reason, since: Instant::now(), work, rebuilt, unsettled }
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
@@ -64,7 +81,15 @@ impl Untrusted {
     async fn make_anew(self: Arc<Self>, request: Rebuild) -> Result<JobView> {
         let engine = self.engine().await?;
         let job = engine.rebuild(None, request.take_over)?;
-        tokio::spawn(Arc::clone(&self).watch(engine, job.id.clone()));
+        self.unsettled.send_replace(true);
+        let (this, id) = (Arc::clone(&self), job.id.clone());
+        tokio::spawn(async move {
+            if let Err(error) = this.watch(engine, &id).await {
+                tracing::error!(error = error.chain(), "the catalog is not rebuilt");
+                this.fail(&error);
+            }
+            this.unsettled.send_replace(false);
+        });
         Ok(job)
     }
 
@@ -73,47 +98,54 @@ impl Untrusted {
         {
             let mut work = self.work();
             match &*work {
-                Work::Rebuilding(engine) => return Ok(Arc::clone(engine)),
+                Work::Rebuilding { engine, .. } => return Ok(Arc::clone(engine)),
                 Work::Opening => return Err(Error::busy("a rebuild is beginning")),
                 Work::Waiting => *work = Work::Opening,
             }
         }
-        let opened = open_anew(&self.setup).await;
+        // On a task of its own: a panic is an error, and the next call tries again.
+        let opening = tokio::spawn(open_anew(self.setup.clone())).await;
+        let opened = opening.unwrap_or_else(|source| {
+            Err(Error::internal("the rebuild met a fault of its own").with_source(source))
+        });
         *self.work() = match &opened {
-            Ok(engine) => Work::Rebuilding(Arc::clone(engine)),
+            Ok(engine) => Work::Rebuilding { engine: Arc::clone(engine), failed: None },
             Err(_) => Work::Waiting,
         };
         opened
     }
 
-    /// Hands the engine over when the job has made all records.
-    async fn watch(self: Arc<Self>, engine: Arc<Engine>, job: String) {
+    /// Hands the engine over when the job has made all records, and waits until
+    /// it is served.
+    async fn watch(&self, engine: Arc<Engine>, job: &str) -> Result<()> {
         let ended = loop {
-            match engine.wait_job(&job, Duration::from_mins(1)).await {
-                Ok(view) if view.state.is_final() => break view,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::error!(error = error.chain(), "rebuild lost");
-                    return;
-                }
+            let view = engine.wait_job(job, Duration::from_secs(60)).await?;
+            if view.state.is_final() {
+                break view;
             }
         };
         if ended.state != JobState::Done {
-            tracing::error!(error = ended.error, "rebuild ended without a whole catalog");
-            return;
+            let why = ended.error.unwrap_or_else(|| "cancelled".to_owned());
+            return Err(Error::new(ended.error_kind.unwrap_or(ErrorKind::Corrupt), why));
         }
-        if let Err(error) = finish(&self.setup.paths.root) {
-            tracing::error!(error = error.chain(), "rebuilt, and not served");
-            return;
+        finish(&self.setup.paths.root)?;
+        let (served, answer) = oneshot::channel();
+        let stopping = || Error::unavailable("the daemon is stopping");
+        self.rebuilt.send(Rebuilt { engine, served }).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    fn fail(&self, error: &Error) {
+        if let Work::Rebuilding { failed, .. } = &mut *self.work() {
+            *failed = Some(error.chain());
         }
-        let _ = self.rebuilt.send(engine).await;
     }
 }
 
 impl Fallback for Untrusted {
     fn info(&self) -> Info {
         let (config, paths) = (&self.setup.config, &self.setup.paths);
-        let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         let installation = match self.setup.installation {
             Installation::Host => "host",
             Installation::Managed => "managed-plugin",
@@ -121,7 +153,7 @@ impl Fallback for Untrusted {
         Info {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host_id: None,
-            host: name.trim().to_owned(),
+            host: name.unwrap_or_else(|| "localhost".to_owned()),
             state: "untrusted".to_owned(),
             reason: Some(self.reason.chain()),
             root: paths.root.display().to_string(),
@@ -139,30 +171,34 @@ impl Fallback for Untrusted {
     }
 
     fn doctor(&self) -> Diagnosis {
-        let socket = self.setup.paths.plugin_socket.display();
-        let root = self.setup.paths.root.display();
-        let repair = format!(
-            "bring the right `{root}` back and restart the daemon, or make the records anew from \
-             the volumes: `berth pool rebuild`"
-        );
         let finding = |subject: &str, message: String, hint: Option<String>| Finding {
             severity: Severity::Error,
             subject: subject.to_owned(),
             message,
             hint,
         };
-        let catalog = self.reason.hint().map_or(repair, ToOwned::to_owned);
-        Diagnosis {
-            healthy: false,
-            findings: vec![
-                finding("catalog", self.reason.chain(), Some(catalog)),
-                finding(
-                    "plugin socket",
-                    format!("`{socket}` is not served, so that Docker keeps its own records"),
-                    None,
-                ),
-            ],
+        let repair = self.reason.hint().unwrap_or(
+            "bring the right root back and restart the daemon, or make the records anew from the \
+             volumes: `berth pool rebuild`",
+        );
+        let socket = self.setup.paths.plugin_socket.display();
+        let mut findings = vec![
+            finding("catalog", self.reason.chain(), Some(repair.to_owned())),
+            finding(
+                "plugin socket",
+                format!("`{socket}` is not served, so that Docker keeps its own records"),
+                None,
+            ),
+        ];
+        if let Work::Rebuilding { failed: Some(why), .. } = &*self.work() {
+            let hint = format!(
+                "make good what it names, and rebuild again; to serve without it, remove `{}` and \
+                 restart the daemon",
+                marker(&self.setup.paths.root).display()
+            );
+            findings.push(finding("rebuild", why.clone(), Some(hint)));
         }
+        Diagnosis { healthy: false, findings }
     }
 
     fn refusal(&self) -> Error {
@@ -172,7 +208,7 @@ impl Fallback for Untrusted {
 
     fn rebuilding(&self) -> Option<Arc<Engine>> {
         match &*self.work() {
-            Work::Rebuilding(engine) => Some(Arc::clone(engine)),
+            Work::Rebuilding { engine, .. } => Some(Arc::clone(engine)),
             Work::Waiting | Work::Opening => None,
         }
     }
@@ -182,6 +218,13 @@ impl Fallback for Untrusted {
         request: Rebuild,
     ) -> Pin<Box<dyn Future<Output = Result<JobView>> + Send>> {
         Box::pin(self.make_anew(request))
+    }
+
+    fn settled(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let mut unsettled = self.unsettled.subscribe();
+            let _ = tokio::time::timeout(SETTLE, unsettled.wait_for(|unsettled| !unsettled)).await;
+        })
     }
 }
 
@@ -203,10 +246,17 @@ pub(super) fn check_finished(root: &Path) -> Result<()> {
 }
 
 /// Opens the engine on a new, empty catalog; the old one is kept beside it.
-async fn open_anew(setup: &Setup) -> Result<Arc<Engine>> {
-    let marker = marker(&setup.paths.root);
+async fn open_anew(setup: Setup) -> Result<Arc<Engine>> {
+    let root = setup.paths.root.clone();
+    let begun = check_finished(&root).is_err();
+    let marker = marker(&root);
     durable::replace_path(&marker, b"").context(|| format!("make `{}`", marker.display()))?;
-    Engine::open_anew(setup.clone()).await
+    let opened = Engine::open_anew(setup).await;
+    if !begun && opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy) {
+        // Another daemon has the root by now, and its catalog is sound.
+        finish(&root)?;
+    }
+    opened
 }
 
 /// The new catalog has all records: from now on it can be trusted.

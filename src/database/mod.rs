@@ -110,7 +110,10 @@ impl Database {
             fs::rename(&files.host, with_suffix(&files.host, &format!(".untrusted-{stamp}")))
                 .context(|| format!("set `{}` aside", files.host.display()))?;
         }
-        Ok(())
+        // An empty database, and not none: that is what a lost one looks like.
+        fs::File::create_new(&files.database)
+            .map(drop)
+            .context(|| format!("make `{}`", files.database.display()))
     }
 }
 

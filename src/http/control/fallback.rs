@@ -1,6 +1,6 @@
 //! What is left while the catalog cannot be trusted.
 
-use std::{fmt::Debug, pin::Pin, sync::Arc};
+use std::{fmt::Debug, pin::Pin, sync::Arc, time::Duration};
 
 use berth_api::{Error, Result};
 
@@ -31,6 +31,10 @@ pub trait Fallback: Debug + Send + Sync {
         self: Arc<Self>,
         request: Rebuild,
     ) -> Pin<Box<dyn Future<Output = Result<JobView>> + Send>>;
+
+    /// Resolves when what follows from an ended rebuild was done: whoever is told
+    /// that it is done finds everything served.
+    fn settled(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 /// Answers what can be answered without a catalog.
@@ -45,10 +49,14 @@ pub(super) async fn ask(fallback: Arc<dyn Fallback>, route: Route, body: &[u8]) 
             Ok(json(&fallback.rebuild(request).await?))
         }
         Route::Jobs | Route::Job(_) | Route::WaitJob { .. } | Route::CancelJob(_) => {
-            match fallback.rebuilding() {
-                Some(engine) => super::ask(&engine, route, body).await,
-                None => Err(fallback.refusal()),
+            let Some(engine) = fallback.rebuilding() else { return Err(fallback.refusal()) };
+            if let Route::WaitJob { id, seconds } = &route
+                && engine.wait_job(id, Duration::from_secs(*seconds)).await?.state.is_final()
+            {
+                fallback.settled().await;
+                return super::ask(&engine, Route::Job(id.clone()), body).await;
             }
+            super::ask(&engine, route, body).await
         }
         _ => Err(fallback.refusal()),
     }
@@ -93,6 +101,10 @@ mod tests {
             _: Rebuild,
         ) -> Pin<Box<dyn Future<Output = Result<JobView>> + Send>> {
             Box::pin(async { Err(Error::busy("asked to rebuild")) })
+        }
+
+        fn settled(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            Box::pin(async {})
         }
     }
 
