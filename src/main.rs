@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-use berth::{daemon, engine::Setup};
-
 fn main() -> ExitCode {
-    berth::cli::run(|config, paths, installation| {
-        daemon::run(Setup { config, paths, installation })
-    })
+    berth::cli::run(berth::daemon::run)
 }

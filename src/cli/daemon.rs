@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 use super::{Daemon, given, session::Status};
 use crate::{
     config::{Config, Overrides},
-    engine::Installation,
+    engine::{Installation, Setup},
 };
 
 #[derive(Debug, Args)]
@@ -76,6 +76,6 @@ pub(super) fn run(
     };
     let (config, paths) = Config::load(&over)?;
     let installation = if managed { Installation::Managed } else { Installation::Host };
-    daemon(config, paths, installation)?;
+    daemon(Setup { config, paths, installation })?;
     Ok(Status::OK)
 }

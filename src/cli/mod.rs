@@ -11,10 +11,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 use berth_api::{Error, ErrorKind, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 
-use crate::{
-    config::{CONTROL_SOCKET, Config, Paths},
-    engine::Installation,
-};
+use crate::{config::CONTROL_SOCKET, engine::Setup};
 
 mod assignment;
 mod backup;
@@ -38,7 +35,7 @@ use render::Output;
 use session::{Session, Status};
 
 /// What `berth daemon` runs.
-pub type Daemon = fn(Config, Paths, Installation) -> Result<()>;
+pub type Daemon = fn(Setup) -> Result<()>;
 
 /// Docker volumes on storage you own
 #[derive(Debug, Parser)]
@@ -60,10 +57,15 @@ struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 struct Globals {
-    /// Control socket [default: /run/berth/berth.sock] [env: BERTH_SOCKET]
-    // Not read by clap: a global argument from the environment would show up in
-    // the usage line of every error.
-    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    // The environment is not read by clap: a global argument from there would
+    // show up in the usage line of every error.
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        value_hint = ValueHint::FilePath,
+        help = "Control socket [default: /run/berth/berth.sock] [env: BERTH_SOCKET]"
+    )]
     socket: Option<OsString>,
     /// Answer in JSON, errors too
     #[arg(long, global = true)]

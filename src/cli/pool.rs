@@ -39,7 +39,7 @@ pub(super) enum Command {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: Option<String>,
         /// The pool was another host's, which is gone: make it this one's
-        #[arg(long, requires = "name")]
+        #[arg(long)]
         take_over: bool,
         /// Print the job's id and do not wait
         #[arg(long)]

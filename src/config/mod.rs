@@ -29,7 +29,9 @@ mod section;
 mod tests;
 
 use paths::FilePaths;
-pub use paths::{CONFIG, CONTROL_SOCKET, MANAGED_MOUNTS, Overrides, PLUGINS, Paths, ROOT, RUN};
+pub use paths::{
+    CONFIG, CONTROL_SOCKET, MANAGED_MOUNTS, Overrides, PLUGIN_SOCKET, Paths, ROOT, RUN,
+};
 use section::{Key, Section, Source};
 
 /// The configuration in force.

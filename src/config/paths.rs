@@ -1,6 +1,6 @@
 //! Where this daemon keeps and finds things: file < environment < flag.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use berth_api::{Context, Error, Result};
 
@@ -10,9 +10,8 @@ pub const CONFIG: &str = "/etc/berth/berth.toml";
 pub const ROOT: &str = "/var/lib/berth";
 /// The folder of what need not survive a reboot.
 pub const RUN: &str = "/run/berth";
-/// Where Docker looks for plugins. Every socket in it is asked at every
-/// `docker volume ls`.
-pub const PLUGINS: &str = "/run/docker/plugins";
+/// The socket Docker talks to; the file's name is that of the volume driver.
+pub const PLUGIN_SOCKET: &str = "/run/docker/plugins/berth.sock";
 /// The socket of the command line.
 pub const CONTROL_SOCKET: &str = "/run/berth/berth.sock";
 /// What a managed plugin declares as `propagatedMount`.
@@ -74,10 +73,9 @@ impl Paths {
         };
         let root = pick(&over.root, file.root, ROOT.into())?;
         let run = pick(&over.run, file.run, RUN.into())?;
-        let plugin = Path::new(PLUGINS).join("berth.sock");
         let mounts = if over.managed { MANAGED_MOUNTS.into() } else { root.join("mounts") };
         let paths = Self {
-            plugin_socket: pick(&over.plugin_socket, file.plugin_socket, plugin)?,
+            plugin_socket: pick(&over.plugin_socket, file.plugin_socket, PLUGIN_SOCKET.into())?,
             control_socket: pick(
                 &over.control_socket,
                 file.control_socket,
@@ -87,10 +85,9 @@ impl Paths {
             root,
             run,
         };
-        if paths.control_socket == paths.plugin_socket || paths.control_socket.starts_with(PLUGINS)
-        {
+        if paths.control_socket == paths.plugin_socket {
             return Err(Error::invalid(format!(
-                "control socket `{}` is where Docker looks for plugins",
+                "plugin socket and control socket are the same, `{}`",
                 paths.control_socket.display()
             ))
             .with_hint(format!("--socket {CONTROL_SOCKET}")));

@@ -224,9 +224,9 @@ fn what_is_said_outside_wins_over_the_file() {
 }
 
 #[test]
-fn the_control_socket_stays_out_of_dockers_folder() {
+fn one_socket_is_not_two() {
     let over = Overrides {
-        control_socket: Some("/run/docker/plugins/control.sock".into()),
+        control_socket: Some("/run/docker/plugins/berth.sock".into()),
         ..Overrides::default()
     };
     let error = Config::parse(Path::new("berth.toml"), "", &over).expect_err("refused");

@@ -6,7 +6,10 @@
 mod answers;
 mod words;
 
-use std::process::{Command, Output, Stdio};
+use std::{
+    fmt::Write,
+    process::{Command, Output, Stdio},
+};
 
 /// The program with an environment that says nothing.
 fn berth(words: &[&str]) -> Command {
@@ -36,7 +39,7 @@ fn said(output: &Output) -> String {
     let mut text = format!("exit: {}\n", output.status.code().expect("an exit code"));
     for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
         if !bytes.is_empty() {
-            text.push_str(&format!("--- {name}\n{}", String::from_utf8_lossy(bytes)));
+            let _ = write!(text, "--- {name}\n{}", String::from_utf8_lossy(bytes));
         }
     }
     text

@@ -95,16 +95,6 @@ fn usage_errors_are_exit_code_2() {
 
     For more information, try '--help'.
     ");
-    assert_snapshot!(said(&run(&["pool", "rebuild", "--take-over"])), @r"
-    exit: 2
-    --- stderr
-    error: the following required arguments were not provided:
-      <NAME>
-
-    Usage: berth pool rebuild --take-over <NAME>
-
-    For more information, try '--help'.
-    ");
 }
 
 #[test]
