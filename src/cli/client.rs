@@ -41,7 +41,7 @@ impl Client {
         self.request(Method::GET, path, None::<&()>)
     }
 
-    pub(super) fn delete(&self, path: &str) -> Result<serde_json::Value> {
+    pub(super) fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.request(Method::DELETE, path, None::<&()>)
     }
 
@@ -116,8 +116,6 @@ fn decode<T: DeserializeOwned>(status: StatusCode, answer: &[u8]) -> Result<T> {
         return Err(serde_json::from_slice::<ErrorBody>(answer)
             .map_or_else(|error| misunderstood().with_source(error), Error::from));
     }
-    // An empty answer is an empty object.
-    let answer = if answer.is_empty() { b"{}" } else { answer };
     serde_json::from_slice(answer).map_err(|error| misunderstood().with_source(error))
 }
 

@@ -4,6 +4,9 @@
 //! `INSTA_UPDATE=always cargo test --test cli` writes the committed snapshots anew.
 
 mod answers;
+mod live;
+#[path = "../support/mod.rs"]
+mod support;
 mod words;
 
 use std::{

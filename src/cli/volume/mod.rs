@@ -189,24 +189,13 @@ fn inspect(session: &mut Session<'_>, names: &[String]) -> Result<Status> {
 fn remove(session: &mut Session<'_>, names: &[String], now: bool) -> Result<Status> {
     let query = if now { "?now=true" } else { "" };
     let (removed, status) = session.each(names, |session, name| {
-        let path = path(["volumes", name]);
-        // The name says nothing afterwards; the id does.
-        let before = session.client.get::<VolumeView>(&path).ok();
-        session.client.delete(&format!("{path}{query}"))?;
-        Ok((name.to_owned(), before))
+        let path = format!("{}{query}", path(["volumes", name]));
+        let kept: Option<VolumeView> = session.client.delete(&path)?;
+        session.output.note(&show::whereabouts(name, kept.as_ref()));
+        Ok(kept)
     });
-    if removed.is_empty() {
-        return Ok(status);
-    }
-    let trash: Vec<VolumeView> = session.client.get("/v1/volumes?removed=true")?;
-    let mut views = Vec::new();
-    for (name, before) in removed {
-        let view = before.and_then(|volume| trash.iter().find(|found| found.id == volume.id));
-        session.output.note(&show::whereabouts(&name, view));
-        views.extend(view);
-    }
     if session.output.json {
-        session.output.json(&views)?;
+        session.output.json(&removed.into_iter().flatten().collect::<Vec<_>>())?;
     }
     Ok(status)
 }

@@ -103,10 +103,8 @@ async fn ask(engine: &Arc<Engine>, route: Route, body: &[u8]) -> Result<Reply> {
             json(&engine.create(client, request).await?)
         }
         Route::Volume(name) => json(&engine.get(&name)?),
-        Route::RemoveVolume { name, now } => {
-            engine.remove(client, &name, now).await?;
-            answer::empty()
-        }
+        // Where it is now; `null` where nothing is left.
+        Route::RemoveVolume { name, now } => json(&engine.remove(client, &name, now).await?),
         Route::SetVolume(name) => {
             let request: SetVolume = read(body)?;
             json(&engine.set(&name, request).await?)
