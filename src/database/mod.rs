@@ -89,8 +89,8 @@ impl Database {
         Ok(Self { connection, host, frozen })
     }
 
-    /// Moves an untrusted database out of the way, so that a new one can be
-    /// made from the sidecars. Nothing is deleted.
+    /// Moves an untrusted database out of the way and makes an empty one in its
+    /// place, to be filled from the sidecars. Nothing is deleted.
     ///
     /// # Errors
     /// The file system's.
@@ -110,10 +110,10 @@ impl Database {
             fs::rename(&files.host, with_suffix(&files.host, &format!(".untrusted-{stamp}")))
                 .context(|| format!("set `{}` aside", files.host.display()))?;
         }
-        // An empty database, and not none: that is what a lost one looks like.
-        fs::File::create_new(&files.database)
-            .map(drop)
-            .context(|| format!("make `{}`", files.database.display()))
+        let connection = connect(&files.database, false)?;
+        schema::prepare(&connection, &files.database)?;
+        let host = trust::host_of(&files)?.unwrap_or_else(HostId::random);
+        trust::write_host(&connection, host)
     }
 }
 

@@ -71,18 +71,13 @@ pub(super) fn settle_host(
             return Err(untrusted("`berth.db` belongs to another root (its host id differs)"));
         }
         (Some(host), _) => host,
-        (None, of_root) => {
-            // A fresh database beside an old host.json is the work of `set_aside`.
-            let host = of_root.unwrap_or_else(HostId::random);
-            let value = host.to_string();
-            berth_host::failpoint::hit("database.host")
-                .map_err(|source| Error::internal("write the host").with_source(source))?;
-            connection
-                .execute(
-                    "INSERT INTO meta (key, value, seal) VALUES ('host', ?1, ?2)",
-                    params![value, seal(&[b"host", value.as_bytes()])],
-                )
-                .map_err(|source| from_sqlite(source, "write the host into `berth.db`"))?;
+        // The database is written first: it was emptied since.
+        (None, Some(_)) => {
+            return Err(untrusted("`berth.db` is empty though this root was in use"));
+        }
+        (None, None) => {
+            let host = HostId::random();
+            write_host(connection, host)?;
             host
         }
     };
@@ -93,6 +88,20 @@ pub(super) fn settle_host(
             .map_err(|source| Error::unavailable("write `host.json`").with_source(source))?;
     }
     Ok(host)
+}
+
+/// Writes into a new database which host it belongs to.
+pub(super) fn write_host(connection: &Connection, host: HostId) -> Result<()> {
+    let value = host.to_string();
+    berth_host::failpoint::hit("database.host")
+        .map_err(|source| Error::internal("write the host").with_source(source))?;
+    connection
+        .execute(
+            "INSERT INTO meta (key, value, seal) VALUES ('host', ?1, ?2)",
+            params![value, seal(&[b"host", value.as_bytes()])],
+        )
+        .map_err(|source| from_sqlite(source, "write the host into `berth.db`"))?;
+    Ok(())
 }
 
 /// SQLite's own check of pages and indexes.
