@@ -145,4 +145,4 @@ lane_crash() {
     run_tests crash
 }
 
-lane_sabotage() { run_tests sabotage; }
+lane_sabotage() { scripts/lib/sabotage; }

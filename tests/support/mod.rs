@@ -17,16 +17,27 @@
 #![allow(dead_code, reason = "each test file takes the parts it needs")]
 #![allow(unreachable_pub, reason = "one source for many test crates")]
 
+pub mod catalog;
 pub mod client;
 pub mod compose;
 pub mod daemon;
 pub mod docker;
+pub mod guest;
 pub mod host;
 pub mod http;
+pub mod load;
+pub mod loopfs;
+pub mod model;
 pub mod mounts;
+pub mod namespace;
+pub mod operation;
 pub mod poll;
 pub mod process;
 pub mod proxy;
+pub mod random;
 pub mod rig;
 pub mod server;
 pub mod stage;
+pub mod story;
+pub mod worker;
+pub mod world;

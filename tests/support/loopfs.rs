@@ -1,0 +1,178 @@
+//! File systems on loop devices: small ones to fill, and ones whose power can
+//! be cut.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use nix::mount::{MntFlags, umount2};
+
+use super::{
+    mounts,
+    poll::{self, SOON},
+};
+
+/// What is made on the loop device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// ext4, as most hosts have it.
+    Ext4,
+    /// XFS; at least 300 MiB.
+    Xfs,
+}
+
+impl Kind {
+    /// Both, for campaigns.
+    pub const ALL: [Self; 2] = [Self::Ext4, Self::Xfs];
+}
+
+/// A mounted file system of our own; unmounted and deleted when dropped.
+#[derive(Debug)]
+pub struct LoopFs {
+    image: PathBuf,
+    mountpoint: PathBuf,
+}
+
+impl LoopFs {
+    /// Makes a file system of `megabytes` in `stage` and mounts it at
+    /// `stage/NAME`.
+    pub fn new(stage: &Path, name: &str, kind: Kind, megabytes: u64) -> Self {
+        let image = stage.join(format!("{name}.img"));
+        let mountpoint = stage.join(name);
+        fs::create_dir_all(&mountpoint).expect("the stage is writable");
+        File::create(&image)
+            .and_then(|file| file.set_len(megabytes << 20))
+            .expect("a sparse image fits on the stage");
+        let mkfs: &[&str] = match kind {
+            Kind::Ext4 => &["mkfs.ext4", "-q", "-F", "-O", "^resize_inode", "-E", "nodiscard"],
+            Kind::Xfs => &["mkfs.xfs", "-q", "-f", "-K"],
+        };
+        run(Command::new(mkfs[0]).args(&mkfs[1..]).arg(&image));
+        let made = Self { image, mountpoint };
+        made.mount();
+        made
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.mountpoint
+    }
+
+    /// Mounts it (again): what the log has is replayed.
+    pub fn mount(&self) {
+        run(Command::new("mount").args(["-o", "loop"]).arg(&self.image).arg(&self.mountpoint));
+    }
+
+    /// Makes the mounted file system read-only, or writable again.
+    pub fn remount(&self, read_only: bool) {
+        let options = if read_only { "remount,ro" } else { "remount,rw" };
+        run(Command::new("mount").args(["-o", options]).arg(&self.mountpoint));
+    }
+
+    /// Makes ext4 take itself for damaged: it goes read-only under its users, as
+    /// it does after an I/O error. (A remount is refused while files are open.)
+    pub fn fail(&self) {
+        run(Command::new("mount").args(["-o", "remount,errors=remount-ro"]).arg(&self.mountpoint));
+        let here = mounts::here();
+        let mount = here.iter().rev().find(|mount| mount.point == self.mountpoint);
+        let device = &mount.expect("it is mounted").device;
+        let block = fs::read_link(format!("/sys/dev/block/{device}")).expect("a block device");
+        let name = block.file_name().expect("a device has a name");
+        let trigger = Path::new("/sys/fs/ext4").join(name).join("trigger_fs_error");
+        fs::write(trigger, "1").expect("root may do this");
+    }
+
+    /// Unmounts it and everything that is mounted below it.
+    pub fn unmount(&self) {
+        unmount_below(&self.mountpoint);
+    }
+
+    /// Prepares a power cut: see [`Cut`].
+    pub fn arm(&self) -> Cut {
+        let mut tool = Command::new("xfs_io")
+            .args(["-x", "-r"])
+            .arg(&self.mountpoint)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("xfs_io is installed (xfsprogs)");
+        let input = tool.stdin.take().expect("stdin is piped");
+        let mut output = tool.stdout.take().expect("stdout is piped");
+        // The prompt says that the file system is open: from here on the cut is
+        // one ioctl away.
+        let mut byte = [0];
+        while byte[0] != b'>' {
+            assert_eq!(output.read(&mut byte).expect("a pipe"), 1, "xfs_io ended early");
+        }
+        Cut { tool, input, output }
+    }
+
+    /// Writes until nothing more fits and returns the file that took the space.
+    pub fn fill(&self) -> PathBuf {
+        let path = self.mountpoint.join("filler");
+        let mut file = File::create(&path).expect("there is still an inode");
+        for size in [1 << 20, 64 << 10, 4 << 10, 512, 1] {
+            let block = vec![0xa5; size];
+            while file.write_all(&block).is_ok() {}
+        }
+        let _ = file.sync_all();
+        path
+    }
+}
+
+impl Drop for LoopFs {
+    fn drop(&mut self) {
+        if std::env::var_os("KEEP").is_some() {
+            return;
+        }
+        mounts::detach_below(&self.mountpoint);
+        let _ = fs::remove_file(&self.image);
+    }
+}
+
+/// A power cut, one system call away: `FS_IOC_SHUTDOWN` without a log flush.
+/// What was not synced is lost, and nothing can be written any more.
+#[derive(Debug)]
+pub struct Cut {
+    tool: Child,
+    input: ChildStdin,
+    output: ChildStdout,
+}
+
+impl Cut {
+    /// Cuts the power now; returns when it is off.
+    pub fn now(mut self) {
+        self.input.write_all(b"shutdown\nquit\n").expect("xfs_io listens");
+        drop(self.input);
+        let _ = io::copy(&mut self.output, &mut io::sink());
+        assert!(self.tool.wait().expect("our own child").success(), "xfs_io shutdown works");
+    }
+}
+
+/// Unmounts whatever is mounted at or below `path`, last mounted first. A killed
+/// process may hold it for a moment; panics when it is held for good.
+#[track_caller]
+pub fn unmount_below(path: &Path) {
+    poll::until("nothing holds the file system", SOON, || {
+        let below = mounts::below(mounts::here(), path);
+        below
+            .iter()
+            .rev()
+            .all(|mount| umount2(&mount.point, MntFlags::UMOUNT_NOFOLLOW).is_ok())
+            .then_some(())
+    });
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+}

@@ -1,0 +1,344 @@
+//! What must be true after a crash, given what was acknowledged.
+//!
+//! A [`Slot`] is the part of the world that one client changes, one operation
+//! after the other: its names, their volumes, references, content and trash. An
+//! operation whose answer was lost leaves two candidates, before and after it;
+//! [`Slot::settle`] finds which of them the recovered daemon shows, and that it
+//! shows one of them whole.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
+
+use serde_json::Value;
+
+use super::{
+    operation::{By, Op},
+    world::World,
+};
+
+/// A count, and the epoch of the last Mount that touched it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reference {
+    /// Mounts not yet taken back.
+    pub count: u64,
+    /// Docker's references of an older epoch are not believed by Remove.
+    pub epoch: u64,
+}
+
+/// One volume as the acknowledgements have it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Volume {
+    /// Its id, once a view was seen.
+    pub id: Option<String>,
+    /// Options in force.
+    pub options: BTreeMap<String, String>,
+    /// References that count.
+    pub references: BTreeMap<(By, String), Reference>,
+    /// Its files and their content.
+    pub files: BTreeMap<String, String>,
+    /// When it was removed: the how manieth removal of the slot that was.
+    pub removed: u64,
+}
+
+impl Volume {
+    /// All references together, as views show them.
+    pub fn count(&self) -> u64 {
+        self.references.values().map(|reference| reference.count).sum()
+    }
+}
+
+/// The part of the world that one client changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slot {
+    /// The names it uses; nobody else does.
+    pub names: Vec<String>,
+    /// Counts the daemon's starts.
+    pub epoch: u64,
+    /// Volumes by name.
+    pub live: BTreeMap<String, Volume>,
+    /// Removed volumes by id, with the name they had.
+    pub trash: BTreeMap<String, (String, Volume)>,
+    removals: u64,
+}
+
+impl Slot {
+    /// A slot of these names; nothing exists.
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            names: names.into_iter().collect(),
+            epoch: 1,
+            live: BTreeMap::new(),
+            trash: BTreeMap::new(),
+            removals: 0,
+        }
+    }
+
+    /// Whether the operation must succeed now; otherwise it must be refused.
+    pub fn allows(&self, op: &Op) -> bool {
+        match op {
+            Op::Create { .. } | Op::Unmount { .. } => true,
+            Op::Mount { name, .. } | Op::Write { name, .. } | Op::Set { name, .. } => {
+                self.live.contains_key(name)
+            }
+            Op::Remove { name } => self.live.get(name).is_some_and(|v| !self.is_believed(v)),
+            Op::Purge { name } => match self.live.get(name) {
+                Some(volume) => !self.is_believed(volume),
+                None => self.latest_removed(name).is_some(),
+            },
+            Op::Undelete { id } => {
+                self.trash.get(id).is_some_and(|(name, _)| !self.live.contains_key(name))
+            }
+        }
+    }
+
+    /// Whether references stand in the way of a removal: unconfirmed ones that
+    /// nobody holds do not.
+    fn is_believed(&self, volume: &Volume) -> bool {
+        let believed = |(by, epoch): (By, u64)| by == By::Command || epoch == self.epoch;
+        volume.references.iter().any(|((by, _), r)| believed((*by, r.epoch)))
+    }
+
+    /// The id of the volume called `name` that was removed last.
+    pub fn latest_removed(&self, name: &str) -> Option<&str> {
+        let removed = self.trash.iter().filter(|(_, (removed, _))| removed == name);
+        removed.max_by_key(|(_, (_, volume))| volume.removed).map(|(id, _)| id.as_str())
+    }
+
+    /// What an acknowledged operation changes.
+    pub fn apply(&mut self, op: &Op) {
+        let epoch = self.epoch;
+        match op {
+            Op::Create { name, options } => {
+                self.live
+                    .entry(name.clone())
+                    .or_insert_with(|| Volume { options: options.clone(), ..Volume::default() });
+            }
+            Op::Mount { name, by, id } => {
+                let volume = self.live.get_mut(name).expect("mounted volumes exist");
+                let reference = volume
+                    .references
+                    .entry((*by, id.clone()))
+                    .or_insert(Reference { count: 0, epoch });
+                if *by == By::Docker && reference.epoch != epoch {
+                    *reference = Reference { count: 0, epoch };
+                }
+                reference.count += 1;
+            }
+            Op::Unmount { name, by, id } => {
+                let key = (*by, id.clone());
+                let Some(volume) = self.live.get_mut(name) else { return };
+                if let Some(reference) = volume.references.get_mut(&key) {
+                    reference.count -= 1;
+                    if reference.count == 0 {
+                        volume.references.remove(&key);
+                    }
+                }
+            }
+            Op::Write { name, file, text } => {
+                let volume = self.live.get_mut(name).expect("written volumes exist");
+                volume.files.insert(file.clone(), text.clone());
+            }
+            Op::Remove { name } => {
+                let mut volume = self.live.remove(name).expect("removed volumes existed");
+                volume.references.clear();
+                self.removals += 1;
+                volume.removed = self.removals;
+                // Never written and anonymous volumes are not worth keeping.
+                if !volume.files.is_empty() && !is_anonymous(name, &volume) {
+                    let id = volume.id.clone().expect("views were seen before a removal");
+                    self.trash.insert(id, (name.clone(), volume));
+                }
+            }
+            Op::Purge { name } => {
+                if self.live.remove(name).is_none() {
+                    let id = self.latest_removed(name).expect("there was one").to_owned();
+                    self.trash.remove(&id);
+                }
+            }
+            Op::Undelete { id } => {
+                let (name, volume) = self.trash.remove(id).expect("it was in the trash");
+                self.live.insert(name, volume);
+            }
+            Op::Set { name, key, value } => {
+                let volume = self.live.get_mut(name).expect("set volumes exist");
+                volume.options.insert(key.clone(), value.clone());
+            }
+        }
+    }
+
+    /// After a crash: takes up what the recovered daemon shows, if that is what
+    /// was acknowledged, with the lost operation done wholly or not at all.
+    ///
+    /// # Errors
+    /// How the daemon's answers differ from each candidate.
+    pub fn settle(&mut self, lost: Option<&Op>, world: &World) -> Result<(), String> {
+        let before = self.differences(world);
+        let mut report = String::new();
+        if !before.is_empty() {
+            let _ = write!(report, "without {lost:?}: {}", before.join("; "));
+            let Some(op) = lost.filter(|op| self.allows(op)) else { return Err(report) };
+            let mut after = self.clone();
+            after.apply(op);
+            let differences = after.differences(world);
+            if !differences.is_empty() {
+                let _ = write!(report, "\nwith it: {}", differences.join("; "));
+                return Err(report);
+            }
+            *self = after;
+        }
+        self.learn_ids(world);
+        Ok(())
+    }
+
+    /// A restart of the daemon begins an epoch.
+    pub fn restarted(&mut self) {
+        self.epoch += 1;
+    }
+
+    /// A boot of the machine voids all references.
+    pub fn rebooted(&mut self) {
+        self.epoch += 1;
+        for volume in self.live.values_mut() {
+            volume.references.clear();
+        }
+    }
+
+    /// Takes up the ids of volumes that were created since.
+    pub fn learn_ids(&mut self, world: &World) {
+        for (name, volume) in &mut self.live {
+            volume.id = volume.id.take().or_else(|| world.id(name));
+        }
+    }
+
+    /// How the daemon's answers differ from this slot: names, ids, states,
+    /// options, references, trash. Nothing of this may need time after a start.
+    pub fn differences(&self, world: &World) -> Vec<String> {
+        let mut found = Vec::new();
+        for name in &self.names {
+            match (self.live.get(name), world.live.get(name)) {
+                (None, None) => {}
+                (Some(_), None) => found.push(format!("`{name}` is missing")),
+                (None, Some(view)) => found.push(format!("`{name}` exists: {view}")),
+                (Some(volume), Some(view)) => found
+                    .extend(against(volume, view).into_iter().map(|d| format!("`{name}`: {d}"))),
+            }
+        }
+        let shown: BTreeSet<&str> = world
+            .removed
+            .iter()
+            .filter(|(_, view)| self.names.iter().any(|name| view["name"] == name.as_str()))
+            .map(|(id, _)| id.as_str())
+            .collect();
+        let expected: BTreeSet<&str> = self.trash.keys().map(String::as_str).collect();
+        for id in expected.difference(&shown) {
+            found.push(format!("removed `{}` ({id}) is not in the trash", self.trash[*id].0));
+        }
+        for id in shown.difference(&expected) {
+            found.push(format!("the trash has {}", world.removed[*id]));
+        }
+        found
+    }
+
+    /// How the kernel and the disk differ from this slot. What was answered at
+    /// the intent may follow a little later; poll.
+    pub fn traces(&self, world: &World) -> Vec<String> {
+        let mut found = Vec::new();
+        for name in &self.names {
+            let mounted = world.mounted(name);
+            let expected = usize::from(self.live.get(name).is_some_and(|v| v.count() > 0));
+            if mounted != expected {
+                found.push(format!("`{name}` is mounted {mounted} times, not {expected}"));
+            }
+            let folder = world.mounts.join(name).symlink_metadata().is_ok();
+            if folder != (expected > 0) {
+                found.push(format!("the mountpoint of `{name}` exists: {folder}"));
+            }
+        }
+        for (name, volume) in &self.live {
+            let Some(id) = volume.id.as_ref() else { continue };
+            let data = world.pool.join("volumes").join(id).join("data");
+            found.extend(content(name, volume, &data));
+            if volume.count() > 0 && found.is_empty() {
+                found.extend(content(name, volume, &world.mounts.join(name)));
+            }
+        }
+        for (id, (name, volume)) in &self.trash {
+            let data = world.pool.join(".berth/trash").join(id).join("data");
+            found.extend(content(name, volume, &data));
+        }
+        found
+    }
+}
+
+/// 64 hex digits and no options: Docker made the name up.
+fn is_anonymous(name: &str, volume: &Volume) -> bool {
+    name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()) && volume.options.is_empty()
+}
+
+/// How one view differs from what was acknowledged.
+fn against(volume: &Volume, view: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    if !matches!(view["state"].as_str(), Some("ready" | "creating")) {
+        found.push(format!("state {} ({})", view["state"], view["reason"]));
+    }
+    if volume.id.as_ref().is_some_and(|id| view["id"] != id.as_str()) {
+        found.push(format!("id {} instead of {:?}", view["id"], volume.id));
+    }
+    if view["references"] != volume.count() {
+        found.push(format!("{} references instead of {:?}", view["references"], volume.references));
+    }
+    for key in ["uid", "gid", "mode", "on-remove"] {
+        let shown = match &view["options"][key] {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        };
+        let default = (key == "on-remove").then(|| "delete".to_owned());
+        let expected = volume.options.get(key).cloned().or(default);
+        if shown != expected {
+            found.push(format!("{key} is {shown:?} instead of {expected:?}"));
+        }
+    }
+    found
+}
+
+/// How the files of a volume differ from what was written.
+fn content(name: &str, volume: &Volume, data: &Path) -> Vec<String> {
+    let metadata = match fs::symlink_metadata(data) {
+        Ok(metadata) => metadata,
+        Err(error) => return vec![format!("data of `{name}` at {}: {error}", data.display())],
+    };
+    let mut found = Vec::new();
+    let mode = volume
+        .options
+        .get("mode")
+        .map_or(0o755, |text| u32::from_str_radix(text, 8).expect("modes of the model are octal"));
+    if metadata.mode() & 0o7777 != mode {
+        found.push(format!("mode of `{name}` is {:o}, not {mode:o}", metadata.mode() & 0o7777));
+    }
+    if let Some(uid) = volume.options.get("uid")
+        && *uid != metadata.uid().to_string()
+    {
+        found.push(format!("`{name}` belongs to {}, not {uid}", metadata.uid()));
+    }
+    let files = files(data);
+    if files != volume.files {
+        found.push(format!("`{name}` has {files:?}, written was {:?}", volume.files));
+    }
+    found
+}
+
+/// All files in a directory, and their content.
+pub fn files(data: &Path) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(data).into_iter().flatten().flatten() {
+        let text = fs::read_to_string(entry.path()).unwrap_or_else(|error| error.to_string());
+        files.insert(entry.file_name().to_string_lossy().into_owned(), text);
+    }
+    files
+}

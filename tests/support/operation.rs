@@ -1,0 +1,110 @@
+//! What one client can do to volumes, through both sockets and through the
+//! mountpoint.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Write as _},
+    path::Path,
+};
+
+use serde_json::{Value, json};
+
+use super::load::{Answer, Client};
+
+/// Who mounts; references are counted per client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum By {
+    /// The Engine: its references have epochs.
+    Docker,
+    /// The command line.
+    Command,
+}
+
+/// One operation of one client.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// Docker's Create.
+    Create { name: String, options: BTreeMap<String, String> },
+    /// Mount by either client.
+    Mount { name: String, by: By, id: String },
+    /// Unmount by either client.
+    Unmount { name: String, by: By, id: String },
+    /// A file written and synced through the mountpoint.
+    Write { name: String, file: String, text: String },
+    /// Docker's Remove.
+    Remove { name: String },
+    /// `volume rm --now`: the live volume of this name, else the latest removed.
+    Purge { name: String },
+    /// `volume undelete`, by id.
+    Undelete { id: String },
+    /// `volume set` of one option.
+    Set { name: String, key: String, value: String },
+}
+
+impl Op {
+    /// Every verb, for statistics.
+    pub const VERBS: [&str; 8] =
+        ["create", "mount", "unmount", "write", "remove", "purge", "undelete", "set"];
+
+    /// Its verb.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::Mount { .. } => "mount",
+            Self::Unmount { .. } => "unmount",
+            Self::Write { .. } => "write",
+            Self::Remove { .. } => "remove",
+            Self::Purge { .. } => "purge",
+            Self::Undelete { .. } => "undelete",
+            Self::Set { .. } => "set",
+        }
+    }
+
+    /// Does it, and says what became of it.
+    ///
+    /// # Panics
+    /// If a write fails: containers must not notice the daemon's death.
+    pub fn perform(&self, client: &mut Client, mounts: &Path) -> Answer {
+        match self {
+            Self::Create { name, options } => client.create(name, &json!(options)),
+            Self::Mount { name, by: By::Docker, id } => client.mount(name, id),
+            Self::Unmount { name, by: By::Docker, id } => client.unmount(name, id),
+            Self::Mount { name, by: By::Command, id } => client.control(
+                "POST",
+                &format!("/v1/volumes/{name}/mount"),
+                Some(&json!({"id": id})),
+            ),
+            Self::Unmount { name, by: By::Command, id } => client.control(
+                "POST",
+                &format!("/v1/volumes/{name}/unmount"),
+                Some(&json!({"id": id})),
+            ),
+            Self::Write { name, file, text } => {
+                write_synced(&mounts.join(name).join(file), text)
+                    .unwrap_or_else(|error| panic!("write `{file}` in mounted `{name}`: {error}"));
+                Answer::Done(Value::Null)
+            }
+            Self::Remove { name } => client.remove(name),
+            Self::Purge { name } => {
+                client.control("DELETE", &format!("/v1/volumes/{name}?now=true"), None)
+            }
+            Self::Undelete { id } => {
+                client.control("POST", &format!("/v1/volumes/{id}/undelete"), None)
+            }
+            Self::Set { name, key, value } => client.control(
+                "PATCH",
+                &format!("/v1/volumes/{name}"),
+                Some(&json!({"options": {key: value}})),
+            ),
+        }
+    }
+}
+
+/// What a container does that wants to keep its data.
+fn write_synced(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    File::open(path.parent().expect("a file in a volume"))?.sync_all()
+}
