@@ -11,7 +11,7 @@ use std::{
 };
 
 use berth_api::{Context as _, Error, Result};
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi::ErrorCode};
 use tokio::sync::oneshot;
 
 use super::{Transaction, from_sqlite};
@@ -210,7 +210,19 @@ impl Loop {
         }
         began?;
         for step in &self.later {
-            step(&transaction).map_err(|source| from_sqlite(source, "write the catalog"))?;
+            run("SAVEPOINT later")?;
+            match step(&transaction) {
+                Ok(()) => {}
+                // It would fail for ever, and take every other step along.
+                Err(source)
+                    if source.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) =>
+                {
+                    tracing::error!(error = %source, "an outcome contradicts the catalog");
+                    run("ROLLBACK TO later")?;
+                }
+                Err(source) => return Err(from_sqlite(source, "write the catalog")),
+            }
+            run("RELEASE later")?;
         }
         berth_host::failpoint::hit("database.commit").context(|| "write the catalog")?;
         run("COMMIT")?;

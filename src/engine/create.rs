@@ -10,13 +10,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use berth_api::{Error, Layout, Op, Progress, Result, VolumeId, VolumeName, VolumeSpec, options};
+use berth_api::{
+    Error, ErrorKind, Layout, Op, Progress, Result, VolumeId, VolumeName, VolumeSpec, options,
+};
 use jiff::Timestamp;
 
 use super::{
     Engine,
     flight::{Flight, Pilot, repeat},
-    jobs::Job,
+    jobs::{Job, UNLIMITED},
     pool::Pool,
     repeat::wait,
     time,
@@ -99,6 +101,7 @@ impl Engine {
 
     async fn create_new(self: &Arc<Self>, wanted: &Wanted, pilot: &Pilot) -> Result<()> {
         let Wanted { name, pool, given } = wanted;
+        let _reservation = self.index.reserve(name)?;
         pool.ready().await?;
         let spec = VolumeSpec {
             id: VolumeId::random(),
@@ -136,7 +139,7 @@ impl Engine {
             Ok(()) => Ok(()),
             Err(error) if volume.read(|life| life.record.state.is_live()) => {
                 // Accepted, so the answer was given: it stays, and says why.
-                self.fault(&volume, "create", &error);
+                self.fail_accepted(&volume, &error);
                 Ok(())
             }
             Err(error) => Err(self.undo_create(&volume, pool, error).await),
@@ -174,7 +177,11 @@ impl Engine {
                             job = Some(accepted);
                             call.await
                         }
-                        Err(error) => Err(error),
+                        // What still runs has to end before it can be undone.
+                        Err(error) => match call.await {
+                            Ok(Progress::Ready(change)) => Ok(Progress::Ready(change)),
+                            _ => Err(error),
+                        },
                     },
                 }
             } else {
@@ -251,6 +258,16 @@ impl Engine {
         }
     }
 
+    /// What becomes of an accepted create that failed: a pool that is away is
+    /// waited for, anything else is final.
+    pub(super) fn fail_accepted(&self, volume: &Arc<Volume>, error: &Error) {
+        if error.kind() == ErrorKind::Unavailable {
+            volume.write(|life| life.waiting = Some(error.chain()));
+        } else {
+            self.fault(volume, "create", error);
+        }
+    }
+
     /// Marks a volume as failed for good.
     pub(super) fn fault(&self, volume: &Arc<Volume>, during: &str, error: &Error) {
         tracing::error!(volume = %volume.record().name, during, error = %error.chain(), "faulty");
@@ -271,7 +288,12 @@ impl Engine {
 
     fn job_of(&self, kind: &str, volume: &Volume) -> Arc<Job> {
         let record = volume.record();
-        self.jobs.start(kind, Some((volume.id, record.name.to_string())), Some(&record.pool))
+        self.jobs.start(
+            kind,
+            Some((volume.id, record.name.to_string())),
+            Some(&record.pool),
+            Op::new(UNLIMITED),
+        )
     }
 }
 

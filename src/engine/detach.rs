@@ -5,6 +5,7 @@
 //! again after 0.1 s, doubling to a minute.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -124,24 +125,20 @@ impl Engine {
     /// `Busy` if the kernel says so.
     pub(super) async fn take_down(&self, volume: &Volume) -> Result<()> {
         let record = volume.record();
-        let pool = self.configured(&record.pool)?;
         let target = self.mountpoint(record.name.as_str());
-        let call = pool.run(Op::new(time::CALL), move |backend, op| {
-            let unmounted =
-                mounts::unmount(&target).context(|| format!("unmount `{}`", target.display()))?;
-            if unmounted == Unmounted::Busy {
-                return Err(Error::busy(format!(
-                    "`{}` is in use by a process on this host",
-                    target.display()
-                ))
-                .with_hint(format!("`fuser -vm {}` shows which", target.display())));
-            }
-            if let Err(error) = remove_folder(&target) {
-                tracing::warn!(folder = %target.display(), %error, "remove the mountpoint");
-            }
-            backend.detach(op, &record.handle)
-        });
-        call.await?;
+        if let Ok(pool) = self.configured(&record.pool) {
+            let call = pool.run(Op::new(time::CALL), move |backend, op| {
+                unmount(&target)?;
+                backend.detach(op, &record.handle)
+            });
+            call.await?;
+        } else {
+            // Its pool was taken out of the configuration: the mount is all there is.
+            tokio::task::spawn_blocking(move || unmount(&target))
+                .await
+                .unwrap_or_else(|_| Err(Error::internal("the unmount panicked")))?;
+        }
+
         volume.write(|life| {
             life.mounted = false;
             life.held = Some(false);
@@ -197,6 +194,23 @@ impl Engine {
         let mut evidence = self.evidence(std::slice::from_ref(volume)).await?;
         evidence.pop().ok_or_else(|| Error::internal("no evidence of one volume"))
     }
+}
+
+/// Unmounts and removes the folder.
+fn unmount(target: &Path) -> Result<()> {
+    let unmounted =
+        mounts::unmount(target).context(|| format!("unmount `{}`", target.display()))?;
+    if unmounted == Unmounted::Busy {
+        return Err(Error::busy(format!(
+            "`{}` is in use by a process on this host",
+            target.display()
+        ))
+        .with_hint(format!("`fuser -vm {}` shows which", target.display())));
+    }
+    if let Err(error) = remove_folder(target) {
+        tracing::warn!(folder = %target.display(), %error, "remove the mountpoint");
+    }
+    Ok(())
 }
 
 fn is_idle(life: &Life) -> bool {

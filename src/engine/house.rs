@@ -2,6 +2,7 @@
 //! confirms, the trash.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,18 +39,21 @@ impl Engine {
             }
             if pool.health() == Health::Ready {
                 self.recover_pool(pool).await;
-                self.retry_removals(pool).await;
+                self.retry(pool).await;
             }
         }
     }
 
-    /// Removals that could not be finished are tried again.
-    async fn retry_removals(self: &Arc<Self>, pool: &Arc<super::pool::Pool>) {
+    /// What could not be finished is tried again.
+    async fn retry(self: &Arc<Self>, pool: &Arc<super::pool::Pool>) {
         for volume in self.index.all() {
             let due = volume.read(|life| {
                 life.record.pool == pool.name
-                    && (matches!(life.record.state, State::Removing { .. })
-                        || life.record.unsettled && life.record.state == State::Ready)
+                    && match life.record.state {
+                        State::Removing { .. } | State::Creating { accepted: true } => true,
+                        State::Ready => life.record.unsettled,
+                        _ => false,
+                    }
             });
             if due
                 && let Some(lock) = volume.try_lock()
@@ -143,12 +147,16 @@ impl Engine {
             })
             .collect();
         trash.sort_by_key(|(expires, ..)| *expires);
+        let mut short = HashMap::new();
         for (expires, purging, pool, volume) in trash {
             let Ok(pool) = self.configured(&pool) else { continue };
             if pool.health() != Health::Ready {
                 continue;
             }
-            let due = purging || expires <= now || pool.is_short_of_space().await;
+            if !short.contains_key(&pool.name) {
+                short.insert(pool.name.clone(), pool.is_short_of_space().await);
+            }
+            let due = purging || expires <= now || short[&pool.name];
             // A purge may take long: it has the volume's lock, and a thread of
             // its own, so that the house is kept meanwhile.
             if due && let Some(lock) = volume.try_lock() {
@@ -158,8 +166,10 @@ impl Engine {
                     engine.purge(&volume, &pool).await;
                 });
                 if expires > now {
-                    // One at a time while it is only for space.
+                    // One a round while it is only for space.
                     let _ = work.await;
+                    self.housekeeper.notify_one();
+                    return;
                 }
             }
         }

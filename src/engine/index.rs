@@ -1,7 +1,7 @@
 //! All volumes, by id and by name.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -19,6 +19,22 @@ pub(super) struct Index {
 struct Inner {
     volumes: HashMap<VolumeId, Arc<Volume>>,
     live: BTreeMap<VolumeName, Arc<Volume>>,
+    reserved: HashSet<VolumeName>,
+}
+
+/// A name that somebody is about to give to a volume.
+#[derive(Debug)]
+pub(super) struct Reservation<'a> {
+    index: &'a Index,
+    name: VolumeName,
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        self.index.write(|inner| {
+            inner.reserved.remove(&self.name);
+        });
+    }
 }
 
 impl Index {
@@ -36,6 +52,23 @@ impl Index {
     /// The volume of this id, live or not.
     pub(super) fn by_id(&self, id: VolumeId) -> Option<Arc<Volume>> {
         self.read(|inner| inner.volumes.get(&id).cloned())
+    }
+
+    /// Keeps a free name for the caller until the reservation is dropped.
+    ///
+    /// # Errors
+    /// `Conflict` if a volume has the name, or another caller is about to.
+    pub(super) fn reserve(&self, name: &VolumeName) -> Result<Reservation<'_>> {
+        let mut free = false;
+        self.write(|inner| {
+            free = !inner.live.contains_key(name) && inner.reserved.insert(name.clone());
+        });
+        if free {
+            Ok(Reservation { index: self, name: name.clone() })
+        } else {
+            Err(Error::conflict(format!("a volume `{name}` exists or is being made"))
+                .with_hint("choose another name, or remove that volume first"))
+        }
     }
 
     /// All live volumes, by name.

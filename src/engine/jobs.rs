@@ -22,7 +22,7 @@ use crate::{
 /// How many ended jobs are remembered.
 const KEPT: usize = 100;
 /// A job has no deadline of its own.
-const UNLIMITED: Duration = Duration::from_secs(10 * 365 * 86400);
+pub(super) const UNLIMITED: Duration = Duration::from_secs(10 * 365 * 86400);
 
 /// All jobs of this host.
 #[derive(Debug)]
@@ -74,12 +74,13 @@ impl Jobs {
         Self { writer, all: Mutex::new(all) }
     }
 
-    /// Begins a job.
+    /// Begins a job that carries `op`.
     pub(super) fn start(
         &self,
         kind: &str,
         volume: Option<(VolumeId, String)>,
         pool: Option<&str>,
+        op: Op,
     ) -> Arc<Job> {
         let view = JobView {
             id: VolumeId::random().to_string()[..12].to_owned(),
@@ -97,7 +98,7 @@ impl Jobs {
         };
         tracing::info!(job = view.id, kind, volume = view.volume, pool = view.pool, "job began");
         let job = Arc::new(Job {
-            op: Op::new(UNLIMITED),
+            op,
             volume: volume.map(|(id, _)| id),
             writer: self.writer.clone(),
             started: Instant::now(),

@@ -23,7 +23,7 @@ use super::{
     Engine,
     create::faulty,
     flight::{Flight, Pilot},
-    jobs::Job,
+    jobs::{Job, UNLIMITED},
     repeat::wait,
     time,
     volume::{Life, Volume},
@@ -215,6 +215,7 @@ impl Engine {
                             "mount",
                             Some((volume.id, name.to_string())),
                             Some(&record.pool),
+                            Op::new(UNLIMITED),
                         )
                     });
                     volume.write(|life| life.waiting = Some(because.clone()));

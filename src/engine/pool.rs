@@ -59,7 +59,7 @@ impl Pool {
             config,
             backend,
             threads: Threads::new(name),
-            walker: Threads::new(name),
+            walker: Threads::walkers(name),
             host,
             writer,
             situation: RwLock::new(Situation { id: known, confirmed, recovered: false }),

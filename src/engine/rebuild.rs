@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
-use berth_api::{Backend, Error, Found, Result};
+use berth_api::{Backend, Error, Found, Op, Result};
 use jiff::Timestamp;
 
-use super::{Engine, jobs::Job, pool::Pool, recover::LOAD, time, volume::Volume};
+use super::{
+    Engine,
+    jobs::{Job, UNLIMITED},
+    pool::Pool,
+    recover::LOAD,
+    time,
+    volume::Volume,
+};
 use crate::{
     catalog::{self, Record, State},
     view::JobView,
@@ -31,7 +38,7 @@ impl Engine {
             Some(name) => vec![self.configured(name)?],
             None => self.pools.values().cloned().collect(),
         };
-        let job = self.jobs.start("rebuild", None, pool);
+        let job = self.jobs.start("rebuild", None, pool, Op::new(UNLIMITED));
         let (engine, own) = (self.clone(), job.clone());
         tokio::spawn(async move {
             let result = engine.rebuild_pools(&pools, take_over, &own).await;

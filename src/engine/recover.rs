@@ -88,7 +88,7 @@ impl Engine {
                     let _lock = lock;
                     let op = Op::new(time::CALL);
                     if let Err(error) = engine.effect(&volume, &pool, &op, None).await {
-                        engine.fault(&volume, "create", &error);
+                        engine.fail_accepted(&volume, &error);
                     }
                 });
             }
@@ -166,7 +166,10 @@ impl Engine {
 
     async fn adopt(self: &Arc<Self>, volume: &Arc<Volume>, folder: &std::path::Path) {
         let record = volume.record();
-        let Ok(pool) = self.configured(&record.pool) else { return };
+        let Ok(pool) = self.configured(&record.pool) else {
+            volume.write(|life| life.mounted = true);
+            return;
+        };
         let (handle, target) = (record.handle.clone(), folder.to_owned());
         let op = Op::new(ADOPT);
         let look = pool.run(op.clone(), move |backend, op| {

@@ -17,6 +17,8 @@ use tokio::sync::oneshot;
 
 /// Threads of one pool at most.
 const LIMIT: usize = 16;
+/// Threads that empty the trash of one pool.
+const WALKERS: usize = 1;
 /// A thread without work ends after this.
 const IDLE: Duration = Duration::from_secs(10);
 /// A call that has run this long counts as stuck.
@@ -32,6 +34,9 @@ pub(super) struct Threads {
 
 struct Shared {
     name: String,
+    limit: usize,
+    /// Calls may take long: none counts as stuck.
+    patient: bool,
     state: Mutex<State>,
     work: Condvar,
 }
@@ -55,8 +60,17 @@ impl std::fmt::Debug for Threads {
 impl Threads {
     /// Threads for the pool `name`; none is started yet.
     pub(super) fn new(name: &str) -> Self {
-        let state = Mutex::default();
-        Self { shared: Arc::new(Shared { name: name.to_owned(), state, work: Condvar::new() }) }
+        Self::with(name, LIMIT, false)
+    }
+
+    /// Threads for work that may take very long and has no hurry.
+    pub(super) fn walkers(name: &str) -> Self {
+        Self::with(name, WALKERS, true)
+    }
+
+    fn with(name: &str, limit: usize, patient: bool) -> Self {
+        let (name, state, work) = (name.to_owned(), Mutex::default(), Condvar::new());
+        Self { shared: Arc::new(Shared { name, limit, patient, state, work }) }
     }
 
     /// Runs `work` on a thread of the pool. Dropping the future does not stop it.
@@ -84,7 +98,9 @@ impl Threads {
     fn submit(&self, task: Task) -> Result<()> {
         let mut state = self.lock();
         let stuck = stuck(&state.running);
-        if usize::try_from(stuck).is_ok_and(|stuck| stuck >= LIMIT) {
+        if !self.shared.patient
+            && usize::try_from(stuck).is_ok_and(|stuck| stuck >= self.shared.limit)
+        {
             return Err(Error::unavailable(format!(
                 "pool `{}` does not answer: {stuck} calls are stuck in it",
                 self.shared.name
@@ -93,7 +109,7 @@ impl Threads {
         state.queue.push_back(task);
         if state.idle >= state.queue.len() {
             self.shared.work.notify_one();
-        } else if state.threads < LIMIT {
+        } else if state.threads < self.shared.limit {
             let shared = self.shared.clone();
             let started = thread::Builder::new()
                 .name(format!("pool {}", shared.name))

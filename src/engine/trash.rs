@@ -5,15 +5,18 @@
 //! purge:    commit purging ─▶ backend.purge ─▶ (gone)
 //! ```
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use berth_api::{Error, ErrorKind, Result, VolumeId, VolumeName};
+use berth_api::{Error, ErrorKind, Op, Result, VolumeId, VolumeName};
 
-use super::{Engine, pool::Pool, time, volume::Volume};
+use super::{Engine, jobs::UNLIMITED, pool::Pool, time, volume::Volume};
 use crate::{
     catalog::{self, Record, State},
     view::VolumeView,
 };
+
+/// A deletion that takes longer is shown as a job.
+const WORTH_A_JOB: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// Brings a removed volume back, by name (the latest removed) or id.
@@ -41,9 +44,7 @@ impl Engine {
             Error::conflict(format!("a volume `{name}` exists"))
                 .with_hint("remove it first; what is in the trash stays there")
         };
-        if self.index.live(&name).is_some() {
-            return Err(taken());
-        }
+        let _reservation = self.index.reserve(&name).map_err(|_| taken())?;
         let lock = volume.lock_by(deadline).await?;
         let record = volume.record();
         match record.state {
@@ -59,11 +60,7 @@ impl Engine {
         pool.ready().await?;
         let record = Record { state: State::Ready, unsettled: true, ..record };
         let row = record.clone();
-        // The index on live names decides between two at once.
-        self.writer
-            .commit(move |tx| catalog::put_volume(tx, &row))
-            .await
-            .map_err(|error| if error.kind() == ErrorKind::Conflict { taken() } else { error })?;
+        self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
         volume.write(|life| life.record = record);
         self.index.file(&volume);
         tracing::info!(volume = %name, id = %volume.id, "undeleted");
@@ -108,11 +105,20 @@ impl Engine {
             }
             volume.write(|life| life.record = record);
         }
-        let id = Some((volume.id, record.name.to_string()));
-        let job = self.jobs.start("purge", id, Some(&record.pool));
+        let op = Op::new(UNLIMITED);
         let handle = record.handle.clone();
-        let purged = pool.walk(job.op.clone(), move |backend, op| backend.purge(op, &handle)).await;
-        job.end(purged.as_ref().map(|_| String::new()));
+        let walk = pool.walk(op.clone(), move |backend, op| backend.purge(op, &handle));
+        tokio::pin!(walk);
+        let purged = match tokio::time::timeout(WORTH_A_JOB, &mut walk).await {
+            Ok(purged) => purged,
+            Err(_) => {
+                let id = Some((volume.id, record.name.to_string()));
+                let job = self.jobs.start("purge", id, Some(&record.pool), op);
+                let purged = walk.await;
+                job.end(purged.as_ref().map(|_| String::new()));
+                purged
+            }
+        };
         match purged {
             Ok(_) => self.forget(volume),
             Err(error) => {
