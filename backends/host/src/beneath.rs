@@ -3,3 +3,288 @@
 //! Whatever stands in a tree (symlinks planted, directories swapped, mounts
 //! placed) nothing outside the opened root is reached: paths are resolved by
 //! `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV`.
+
+mod removal;
+mod subvolume;
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, Read as _},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStringExt as _,
+    },
+    path::Path,
+};
+
+use nix::{
+    NixPath,
+    errno::Errno,
+    fcntl::{AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, open, openat2, renameat2},
+    sys::{
+        stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat},
+        statvfs::fstatvfs,
+    },
+    unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat},
+};
+
+use crate::{durable, failpoint};
+
+/// An open directory. Names given to its functions are relative paths beneath
+/// it; a symlink or a mount on the way is an error (ELOOP, EXDEV).
+#[derive(Debug)]
+pub struct Dir {
+    descriptor: OwnedFd,
+}
+
+/// What tells one state of a file from another without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    modified: (i64, i64),
+}
+
+/// Owner and permission bits of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Permission bits, up to 07777.
+    pub mode: u32,
+}
+
+/// Space of a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total: u64,
+    /// What unprivileged writers can still use.
+    pub free: u64,
+}
+
+impl Dir {
+    /// Opens a directory whose path is trusted: links in it are followed.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Self { descriptor: open(path, flags, Mode::empty())? })
+    }
+
+    /// Opens the directory `name` beneath this one.
+    ///
+    /// # Errors
+    /// The kernel's: ENOENT, ENOTDIR, ELOOP for a symlink, EXDEV for a mount.
+    pub fn open_dir(&self, name: &str) -> io::Result<Self> {
+        Ok(Self { descriptor: open_beneath(self, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)? })
+    }
+
+    /// Opens the directory `name` beneath this one as a place only (`O_PATH`):
+    /// enough to mount it, useless to read it.
+    ///
+    /// # Errors
+    /// As [`open_dir`](Self::open_dir).
+    pub fn open_place(&self, name: &str) -> io::Result<OwnedFd> {
+        open_beneath(self, name, OFlag::O_PATH | OFlag::O_DIRECTORY)
+    }
+
+    /// Makes the directory `name` with `mode`, less the umask.
+    ///
+    /// # Errors
+    /// The kernel's, EEXIST among them.
+    pub fn make_dir(&self, name: &str, mode: u32) -> io::Result<()> {
+        failpoint::hit("beneath.make-directory")?;
+        Ok(mkdirat(self, name, Mode::from_bits_truncate(mode))?)
+    }
+
+    /// Makes the directory `name` as [`make_dir`](Self::make_dir), as a
+    /// subvolume where the file system is Btrfs.
+    ///
+    /// # Errors
+    /// The kernel's, EEXIST among them.
+    pub fn make_volume(&self, name: &str, mode: u32) -> io::Result<()> {
+        if subvolume::possible(self)? {
+            subvolume::make(self, name)
+        } else {
+            self.make_dir(name, mode)
+        }
+    }
+
+    /// Reads the regular file `name`, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// The kernel's; `InvalidData` if it is no regular file or larger.
+    pub fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>> {
+        // Looked at before it is opened: opening a device can do something.
+        regular(&fstatat(self, name, AtFlags::AT_SYMLINK_NOFOLLOW)?)?;
+        let file = open_beneath(self, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
+        regular(&fstat(&file)?)?;
+        let mut bytes = Vec::new();
+        File::from(file).take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limit {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "larger than it may be"));
+        }
+        Ok(bytes)
+    }
+
+    /// The stamp of the file `name`; a symlink's own.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn stamp(&self, name: &str) -> io::Result<Stamp> {
+        let stat = fstatat(self, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let modified = (stat.st_mtime, stat.st_mtime_nsec);
+        Ok(Stamp { device: stat.st_dev, inode: stat.st_ino, modified })
+    }
+
+    /// Whether there is anything called `name`.
+    ///
+    /// # Errors
+    /// The kernel's, other than ENOENT.
+    pub fn has(&self, name: &str) -> io::Result<bool> {
+        match fstatat(self, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Moves `name` to `to` as `new`, whole and at once, never over something.
+    ///
+    /// # Errors
+    /// The kernel's, EEXIST among them.
+    pub fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
+        failpoint::hit("beneath.rename")?;
+        Ok(renameat2(self, name, to, new, RenameFlags::RENAME_NOREPLACE)?)
+    }
+
+    /// Removes the file `name`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn unlink(&self, name: &str) -> io::Result<()> {
+        failpoint::hit("beneath.unlink")?;
+        Ok(unlinkat(self, name, UnlinkatFlags::NoRemoveDir)?)
+    }
+
+    /// The names in it, in no order.
+    ///
+    /// # Errors
+    /// The kernel's, also in the middle of the listing.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        for entry in self.stream()? {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if !is_self_or_parent(&name) {
+                names.push(OsString::from_vec(name));
+            }
+        }
+        Ok(names)
+    }
+
+    /// Whether there is nothing in it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        for entry in self.stream()? {
+            if !is_self_or_parent(entry?.file_name().to_bytes()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Owner and mode.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn access(&self) -> io::Result<Access> {
+        let stat = fstat(self)?;
+        Ok(Access { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 })
+    }
+
+    /// Sets owner, group and mode of the directory itself, where given.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_access(
+        &self,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        mode: Option<u32>,
+    ) -> io::Result<()> {
+        if uid.is_some() || gid.is_some() {
+            failpoint::hit("beneath.set-owner")?;
+            fchown(self, uid.map(Uid::from_raw), gid.map(Gid::from_raw))?;
+        }
+        // After the owner: chown(2) may take the set-ID bits away.
+        if let Some(mode) = mode {
+            failpoint::hit("beneath.set-mode")?;
+            fchmod(self, Mode::from_bits_truncate(mode))?;
+        }
+        Ok(())
+    }
+
+    /// Syncs its entries, owner and mode.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn sync(&self) -> io::Result<()> {
+        durable::sync_directory(self)
+    }
+
+    /// Space of the file system it lies on.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn space(&self) -> io::Result<Space> {
+        let found = fstatvfs(self)?;
+        let unit = found.fragment_size();
+        Ok(Space {
+            total: found.blocks().saturating_mul(unit),
+            free: found.blocks_available().saturating_mul(unit),
+        })
+    }
+
+    /// A fresh reading of its entries: the position is not shared.
+    fn stream(&self) -> io::Result<nix::dir::OwningIter> {
+        let again = open_beneath(self, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        Ok(nix::dir::Dir::from_fd(again)?.into_iter())
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+fn open_beneath(
+    directory: impl AsFd,
+    name: &(impl NixPath + ?Sized),
+    flags: OFlag,
+) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlag::RESOLVE_BENEATH
+        | ResolveFlag::RESOLVE_NO_SYMLINKS
+        | ResolveFlag::RESOLVE_NO_XDEV;
+    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve);
+    Ok(openat2(directory, name, how)?)
+}
+
+fn is_self_or_parent(name: &[u8]) -> bool {
+    matches!(name, b"." | b"..")
+}
+
+fn regular(stat: &FileStat) -> io::Result<()> {
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"))
+    }
+}

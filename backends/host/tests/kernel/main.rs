@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod beneath;
 mod holders;
 mod mounts;
 mod stage;
