@@ -21,7 +21,9 @@ use std::{
 use nix::{
     NixPath,
     errno::Errno,
-    fcntl::{AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, open, openat2, renameat2},
+    fcntl::{
+        AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, open, openat2, renameat, renameat2,
+    },
     sys::{
         stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat},
         statvfs::fstatvfs,
@@ -160,7 +162,11 @@ impl Dir {
     /// The kernel's, EEXIST among them.
     pub fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
         failpoint::hit("beneath.rename")?;
-        Ok(renameat2(self, name, to, new, RenameFlags::RENAME_NOREPLACE)?)
+        match renameat2(self, name, to, new, RenameFlags::RENAME_NOREPLACE) {
+            // NFS and some FUSE file systems do not know the flag.
+            Err(Errno::EINVAL) if !to.has(new)? => Ok(renameat(self, name, to, new)?),
+            other => Ok(other?),
+        }
     }
 
     /// Removes the file `name`.
@@ -263,6 +269,14 @@ impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
+}
+
+/// Whether an error of these functions says that something else than was asked
+/// for stands there: a link, a file, a mount, a directory instead of a file.
+pub fn is_foreign(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw);
+    matches!(code, Some(Errno::ENOTDIR | Errno::ELOOP | Errno::EXDEV))
+        || error.kind() == io::ErrorKind::InvalidData
 }
 
 fn open_beneath(

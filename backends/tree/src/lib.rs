@@ -1,1 +1,35 @@
-//! x
+//! What a directory volume is, for every backend that keeps volumes as
+//! directories.
+//!
+//! ```text
+//! POOL/.berth/pool.json              whose pool this is
+//! POOL/.berth/trash/<id>/            removed volumes, whole
+//! POOL/volumes/<id>/volume.json      what the volume says of itself
+//! POOL/volumes/<id>/data/            what is mounted; a subvolume on Btrfs
+//! ```
+//!
+//! This crate knows nothing of names, expiry, mounts or records. What it holds:
+//! - A volume is complete when `volume.json` is; it is written last, and appears
+//!   whole or not at all. A purge takes it away first.
+//! - Whatever answers without an error is on stable storage, also where a
+//!   repetition finds nothing left to do.
+//! - The pool is opened anew by each call and its identity compared: a disk that
+//!   was unmounted or swapped is `Unavailable`, and never looks like absence.
+//! - Below the pool's root no link is followed and no mount crossed.
+//!
+//! | module | noun |
+//! |---|---|
+//! | [`pool`] | the root: opening it, health, capacity |
+//! | `identity` | `pool.json`: making, checking, taking over |
+//! | `volume` | create, describe, attach, inspect |
+//! | `trash` | remove, restore, purge |
+//! | `listing` | everything in the pool |
+
+mod identity;
+mod listing;
+pub mod pool;
+mod trash;
+mod volume;
+
+pub use listing::Entry;
+pub use pool::Tree;

@@ -1,0 +1,189 @@
+//! `pool.json`: making, checking, taking over.
+//!
+//! It is made last, when the folders of the pool are on stable storage: a pool
+//! with an identity is a whole pool.
+
+use std::{
+    io::{self, ErrorKind as Io},
+    path::Path,
+    sync::PoisonError,
+};
+
+use berth_api::{Context as _, Error, HostId, PoolId, PoolIdentity, Result};
+use berth_host::{beneath::Dir, durable};
+
+use crate::pool::{IDENTITY, OWN, TRASH, Tree, VOLUMES};
+
+/// A bound on the file, which has 200 bytes.
+const LIMIT: u64 = 4096;
+
+impl Tree {
+    /// Reads whose pool this is, and makes a new pool of `host` where nothing is
+    /// and nothing is `expected`. See `berth_api::Backend::identify`.
+    ///
+    /// # Errors
+    /// `Unavailable` if the place is missing, empty though known, or of another
+    /// identity or host; `Invalid` if it holds something that is no pool;
+    /// `Corrupt` if the identity is damaged.
+    pub fn identify(&self, expected: Option<PoolId>, host: HostId) -> Result<PoolIdentity> {
+        let _claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        self.identified(expected, host).inspect_err(|error| self.lost(error))
+    }
+
+    fn identified(&self, expected: Option<PoolId>, host: HostId) -> Result<PoolIdentity> {
+        if expected.is_none() {
+            self.make_root()?;
+        }
+        let root = self.root()?;
+        let identity = match folder_of_identity(&root) {
+            Err(error) if expected.is_none() && error.kind() == Io::NotFound => {
+                self.initialise(&root, host)?
+            }
+            Err(error) => return Err(self.no_identity(error)),
+            Ok(own) => self.read_identity(&own)?,
+        };
+        self.same(&identity, expected, host)?;
+        let own = root.open_dir(OWN).map_err(|error| self.no_identity(error))?;
+        let stamp = own.stamp(IDENTITY).map_err(|error| self.no_identity(error))?;
+        self.accept(identity.clone(), stamp);
+        Ok(identity)
+    }
+
+    /// Writes `host` into the identity of the pool.
+    ///
+    /// # Errors
+    /// `Unavailable` if there is no pool.
+    pub fn take_over(&self, host: HostId) -> Result<PoolIdentity> {
+        let _claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        let root = self.root()?;
+        let own = folder_of_identity(&root).map_err(|error| self.no_identity(error))?;
+        let old = self.read_identity(&own)?;
+        let identity = PoolIdentity { pool: old.pool, host };
+        if identity != old {
+            durable::replace(&own, IDENTITY, &identity.to_bytes())
+                .context(|| format!("take `{}` over", self.path.display()))?;
+            tracing::info!(pool = self.name, from = %old.host, to = %host, "taken over");
+        }
+        let stamp = own.stamp(IDENTITY).map_err(|error| self.no_identity(error))?;
+        self.accept(identity.clone(), stamp);
+        Ok(identity)
+    }
+
+    /// Whether the identity found is the one that must be there.
+    pub(crate) fn same(
+        &self,
+        found: &PoolIdentity,
+        expected: Option<PoolId>,
+        host: HostId,
+    ) -> Result<()> {
+        let path = self.path.display();
+        if let Some(expected) = expected
+            && expected != found.pool
+        {
+            return Err(Error::unavailable(format!(
+                "`{path}` is the pool {}, not {expected}",
+                found.pool
+            ))
+            .with_hint("mount the disk that belongs there, or correct the pool's `path`"));
+        }
+        if found.host != host {
+            return Err(Error::unavailable(format!(
+                "`{path}` belongs to the host {}, this is {host}",
+                found.host
+            ))
+            .with_hint(format!(
+                "if that host no longer uses it: `berth pool rebuild --take-over {}`",
+                self.name
+            )));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn read_identity(&self, own: &Dir) -> Result<PoolIdentity> {
+        let name = || format!("`{}`", self.path.join(OWN).join(IDENTITY).display());
+        let bytes = own.read(IDENTITY, LIMIT).map_err(|error| match error.kind() {
+            Io::InvalidData => Error::corrupt(name()).with_source(error),
+            _ => self.no_identity(error),
+        })?;
+        PoolIdentity::from_bytes(&bytes).context(name)
+    }
+
+    /// Where the identity should be and is not, or cannot be read.
+    pub(crate) fn no_identity(&self, error: io::Error) -> Error {
+        let path = self.path.display();
+        if error.kind() == Io::NotFound {
+            Error::unavailable(format!("`{path}` holds no pool: is its disk mounted?"))
+                .with_hint(format!("`findmnt --target {path}` says what is there"))
+        } else {
+            Error::unavailable(format!("the identity of `{path}` cannot be read"))
+                .with_source(error)
+        }
+    }
+
+    /// Makes the path's last component, if that is all that is missing.
+    fn make_root(&self) -> Result<()> {
+        let (Some(parent), Some(name)) =
+            (self.path.parent(), self.path.file_name().and_then(|name| name.to_str()))
+        else {
+            return Ok(());
+        };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        // A parent that is not there is told when the path itself is opened.
+        let Ok(directory) = Dir::open(parent) else { return Ok(()) };
+        let made = directory.make_dir(name, 0o700);
+        if made.as_ref().is_err_and(|error| error.kind() == Io::AlreadyExists) {
+            return Ok(());
+        }
+        made.and_then(|()| directory.sync()).context(|| format!("make `{}`", self.path.display()))
+    }
+
+    /// Makes a pool out of an empty place, or goes on where that was interrupted.
+    fn initialise(&self, root: &Dir, host: HostId) -> Result<PoolIdentity> {
+        let path = self.path.display();
+        self.refuse_foreign(root)?;
+        let identity = PoolIdentity { pool: PoolId::random(), host };
+        let made = || -> io::Result<()> {
+            for folder in [OWN, TRASH, VOLUMES] {
+                match root.make_dir(folder, 0o700) {
+                    Err(error) if error.kind() == Io::AlreadyExists => {}
+                    other => other?,
+                }
+            }
+            root.sync()?;
+            durable::replace(root.open_dir(OWN)?, IDENTITY, &identity.to_bytes())
+        };
+        made().context(|| format!("make a pool of `{path}`"))?;
+        tracing::info!(pool = self.name, id = %identity.pool, path = %path, "pool made");
+        Ok(identity)
+    }
+
+    /// Only an empty place becomes a pool. A new file system's `lost+found` and
+    /// what an interrupted beginning left (without any volume) do not count.
+    fn refuse_foreign(&self, root: &Dir) -> Result<()> {
+        let path = self.path.display();
+        let read = || format!("read `{path}`");
+        for name in root.names().context(read)? {
+            let ours = match name.to_str() {
+                Some("lost+found" | OWN) => true,
+                Some(VOLUMES) => {
+                    root.open_dir(VOLUMES).and_then(|dir| dir.is_empty()).context(read)?
+                }
+                _ => false,
+            };
+            if !ours {
+                return Err(Error::invalid(format!(
+                    "`{path}` is no pool and not empty: it holds `{}`",
+                    name.to_string_lossy()
+                ))
+                .with_hint("give the pool a folder of its own"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The folder of the identity, if that is in it.
+fn folder_of_identity(root: &Dir) -> io::Result<Dir> {
+    let own = root.open_dir(OWN)?;
+    if own.has(IDENTITY)? { Ok(own) } else { Err(Io::NotFound.into()) }
+}

@@ -1,0 +1,162 @@
+//! The root of a pool: opening it, health, capacity.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use berth_api::{Bytes, Capacity, Error, Health, PoolIdentity, Result};
+use berth_host::beneath::{Dir, Stamp};
+
+/// What Berth keeps for itself.
+pub(crate) const OWN: &str = ".berth";
+/// The identity, in [`OWN`].
+pub(crate) const IDENTITY: &str = "pool.json";
+/// Removed volumes.
+pub(crate) const TRASH: &str = ".berth/trash";
+/// Live volumes.
+pub(crate) const VOLUMES: &str = "volumes";
+
+/// A pool of directory volumes. All calls may run concurrently; those on one
+/// volume take turns, which is the caller's part.
+#[derive(Debug)]
+pub struct Tree {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    seen: Mutex<Seen>,
+    /// Held while an identity is made or changed.
+    pub(crate) claim: Mutex<()>,
+}
+
+/// What was last seen. Never locked over I/O.
+#[derive(Debug)]
+struct Seen {
+    accepted: Option<Accepted>,
+    health: Health,
+}
+
+/// The identity that all later calls must find.
+#[derive(Clone, Debug)]
+struct Accepted {
+    identity: PoolIdentity,
+    stamp: Stamp,
+}
+
+/// The root, opened and found to be the pool's.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) root: Dir,
+}
+
+impl Tree {
+    /// The pool `name` at `path`. No I/O.
+    pub fn new(name: &str, path: &Path) -> Self {
+        let health = Health::Unavailable("it was not looked at yet".to_owned());
+        Self {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            seen: Mutex::new(Seen { accepted: None, health }),
+            claim: Mutex::default(),
+        }
+    }
+
+    /// Whether the pool can be used, from what was last seen; does not block.
+    pub fn health(&self) -> Health {
+        self.seen().health.clone()
+    }
+
+    /// Whether the pool is there and is the accepted one.
+    ///
+    /// # Errors
+    /// `Unavailable`, naming the pool.
+    pub fn check(&self) -> Result<()> {
+        self.opened().map(drop)
+    }
+
+    /// How full the file system is.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub fn capacity(&self) -> Result<Capacity> {
+        let space = self.opened()?.root.space().map_err(|error| self.unreadable("", error))?;
+        Ok(Capacity { total: Bytes(space.total), free: Bytes(space.free) })
+    }
+
+    /// Opens the root and compares the identity with the accepted one; read only
+    /// if its file is another than last time.
+    ///
+    /// # Errors
+    /// `Unavailable`, naming the pool.
+    pub(crate) fn opened(&self) -> Result<Opened> {
+        let Some(accepted) = self.seen().accepted.clone() else {
+            return Err(self.named(Error::unavailable("its identity was not checked yet")));
+        };
+        self.compared(&accepted).inspect_err(|error| self.lost(error)).map_err(|e| self.named(e))
+    }
+
+    fn compared(&self, accepted: &Accepted) -> Result<Opened> {
+        let root = self.root()?;
+        let own = root.open_dir(OWN).map_err(|error| self.no_identity(error))?;
+        let stamp = own.stamp(IDENTITY).map_err(|error| self.no_identity(error))?;
+        if stamp != accepted.stamp {
+            let identity = self.read_identity(&own)?;
+            self.same(&identity, Some(accepted.identity.pool), accepted.identity.host)?;
+            self.accept(identity, stamp);
+        }
+        Ok(Opened { root })
+    }
+
+    /// Opens the pool's path, whatever lies there.
+    pub(crate) fn root(&self) -> Result<Dir> {
+        Dir::open(&self.path).map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::NotFound => "does not exist",
+                io::ErrorKind::NotADirectory => "is not a directory",
+                _ => "cannot be opened",
+            };
+            Error::unavailable(format!("`{}` {why}", self.path.display())).with_source(error)
+        })
+    }
+
+    /// From now on the pool must be this one.
+    pub(crate) fn accept(&self, identity: PoolIdentity, stamp: Stamp) {
+        let mut seen = self.seen();
+        seen.accepted = Some(Accepted { identity, stamp });
+        seen.health = Health::Ready;
+    }
+
+    /// Remembers why the pool cannot be used.
+    pub(crate) fn lost(&self, error: &Error) {
+        self.seen().health = Health::Unavailable(error.chain());
+    }
+
+    pub(crate) fn named(&self, error: Error) -> Error {
+        error.context(format!("pool `{}`", self.name))
+    }
+
+    /// What is there cannot be told: no evidence is not absence.
+    pub(crate) fn unreadable(&self, below: &str, error: io::Error) -> Error {
+        let path = self.path.join(below);
+        self.named(
+            Error::unavailable(format!("`{}` cannot be read", path.display())).with_source(error),
+        )
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // Every change is one assignment: a panic elsewhere leaves it whole.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Opened {
+    /// The folder of live volumes.
+    pub(crate) fn volumes(&self, tree: &Tree) -> Result<Dir> {
+        self.root.open_dir(VOLUMES).map_err(|error| tree.unreadable(VOLUMES, error))
+    }
+
+    /// The folder of removed volumes.
+    pub(crate) fn trash(&self, tree: &Tree) -> Result<Dir> {
+        self.root.open_dir(TRASH).map_err(|error| tree.unreadable(TRASH, error))
+    }
+}

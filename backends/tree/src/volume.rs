@@ -1,0 +1,219 @@
+//! Create, describe, attach, inspect.
+
+use std::{
+    io::{self, ErrorKind as Io},
+    os::fd::OwnedFd,
+    path::PathBuf,
+};
+
+use berth_api::{
+    Change, Context as _, Error, Observed, Options, Result, Sidecar, VolumeId, options::Mode,
+};
+use berth_host::{
+    beneath::{Dir, is_foreign},
+    durable,
+};
+
+use crate::pool::{TRASH, Tree, VOLUMES};
+
+/// The self-description.
+pub(crate) const SIDECAR: &str = "volume.json";
+/// The content.
+pub(crate) const DATA: &str = "data";
+
+/// The mode of a top directory for which none was asked.
+const MODE: u32 = 0o755;
+
+impl Tree {
+    /// Makes the volume, or completes what is there of it.
+    ///
+    /// Three syncs: the folder of volumes, the sidecar, the volume's folder; one
+    /// more for `data` if owner or mode were asked for.
+    ///
+    /// # Errors
+    /// `Conflict` if it is in the trash; `Exhausted`, `Unavailable`.
+    pub fn create(&self, id: VolumeId, sidecar: &Sidecar) -> Result<Change> {
+        let opened = self.opened()?;
+        let (volumes, name) = (opened.volumes(self)?, id.to_string());
+        if opened.trash(self)?.has(&name).map_err(|error| self.unreadable(TRASH, error))? {
+            return Err(self.named(Error::conflict(format!("volume {id} is in the trash"))));
+        }
+        let what = || format!("pool `{}`: make volume {id}", self.name);
+        let new = made(volumes.make_dir(&name, 0o700)).context(what)?;
+        let folder = volumes.open_dir(&name).context(what)?;
+        if !new && is_complete(&folder, id) {
+            // Perhaps the one who made it was killed before it was synced.
+            volumes.sync().and_then(|()| folder.sync()).context(what)?;
+            return Ok(Change::Already);
+        }
+        let made = prepare(&folder, &sidecar.spec.options)
+            .and_then(|()| volumes.sync())
+            .and_then(|()| durable::replace(&folder, SIDECAR, &sidecar.to_bytes()));
+        if made.is_err() {
+            // A volume that was refused is not complete, if that can be had.
+            let _ = folder.unlink(SIDECAR);
+        }
+        made.context(what)?;
+        Ok(Change::Done)
+    }
+
+    /// Puts changed options in force and writes the sidecar anew.
+    ///
+    /// What is as before is left alone: a container may have given its own
+    /// directory another owner since.
+    ///
+    /// # Errors
+    /// `NotFound` if the volume is not there.
+    pub fn describe(&self, id: VolumeId, sidecar: &Sidecar) -> Result<Change> {
+        let folder = self.live(id)?;
+        let what = || format!("pool `{}`: describe volume {id}", self.name);
+        let data = folder.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
+        let old = read_sidecar(&folder, id);
+        let (before, after) =
+            (old.as_ref().ok().map(|old| &old.spec.options), &sidecar.spec.options);
+        let uid = changed(before, after, |options| options.uid);
+        let gid = changed(before, after, |options| options.gid);
+        let mode = changed(before, after, |options| options.mode.map(Mode::bits));
+        if uid.or(gid).or(mode).is_some() {
+            data.set_access(uid, gid, mode).and_then(|()| data.sync()).context(what)?;
+        }
+        if old.is_ok_and(|old| old == *sidecar) {
+            folder.sync().context(what)?;
+            return Ok(Change::Already);
+        }
+        durable::replace(&folder, SIDECAR, &sidecar.to_bytes()).context(what)?;
+        Ok(Change::Done)
+    }
+
+    /// Opens the content as a place to mount, and says where it is.
+    ///
+    /// # Errors
+    /// `NotFound` if the volume is not there; `Corrupt` if something else is in
+    /// the place of its content.
+    pub fn attach(&self, id: VolumeId) -> Result<(OwnedFd, PathBuf)> {
+        let folder = self.live(id)?;
+        let data = folder.open_place(DATA).map_err(|error| self.damaged(id, error))?;
+        Ok((data, self.path.join(VOLUMES).join(id.to_string()).join(DATA)))
+    }
+
+    /// What is really there.
+    ///
+    /// # Errors
+    /// `Unavailable` if that cannot be told; `Corrupt` if something else is in
+    /// the volume's place.
+    pub fn inspect(&self, id: VolumeId) -> Result<Observed> {
+        let (opened, name) = (self.opened()?, id.to_string());
+        if let Some(folder) = self.found(&opened.volumes(self)?, &name)? {
+            let data = match folder.open_dir(DATA) {
+                Err(error) if error.kind() == Io::NotFound => return Ok(Observed::Incomplete),
+                other => other.map_err(|error| self.damaged(id, error))?,
+            };
+            return match read_sidecar(&folder, id) {
+                Ok(_) => {
+                    let empty = data.is_empty().map_err(|error| self.unreadable(VOLUMES, error))?;
+                    Ok(Observed::Present { empty })
+                }
+                Err(error) if error.kind() == berth_api::ErrorKind::Unavailable => {
+                    Err(self.named(error))
+                }
+                Err(_) => Ok(Observed::Incomplete),
+            };
+        }
+        let Some(folder) = self.found(&opened.trash(self)?, &name)? else {
+            return Ok(Observed::Absent);
+        };
+        // A purge begins with the sidecar. A damaged one does not count: nothing
+        // may be deleted for good only because of that.
+        let whole = folder.has(SIDECAR).and_then(|sidecar| Ok(sidecar && folder.has(DATA)?));
+        let whole = whole.map_err(|error| self.unreadable(TRASH, error))?;
+        Ok(if whole { Observed::Trashed } else { Observed::Incomplete })
+    }
+
+    /// The folder of a live volume.
+    fn live(&self, id: VolumeId) -> Result<Dir> {
+        let volumes = self.opened()?.volumes(self)?;
+        self.found(&volumes, &id.to_string())?.ok_or_else(|| {
+            self.named(Error::not_found(format!("volume {id} is not in `{}`", self.path.display())))
+        })
+    }
+
+    /// The folder `name`, `None` if there is nothing.
+    fn found(&self, folder: &Dir, name: &str) -> Result<Option<Dir>> {
+        match folder.open_dir(name) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == Io::NotFound => Ok(None),
+            Err(error) if is_foreign(&error) => Err(self.named(
+                Error::corrupt(format!("`{name}` is no directory of this pool")).with_source(error),
+            )),
+            Err(error) => Err(self.unreadable(VOLUMES, error)),
+        }
+    }
+
+    /// What is said where `data` cannot be opened.
+    fn damaged(&self, id: VolumeId, error: io::Error) -> Error {
+        let what = format!("`{DATA}` of volume {id}");
+        self.named(match error.kind() {
+            Io::NotFound => Error::not_found(format!("{what} is missing")),
+            _ if is_foreign(&error) => {
+                Error::corrupt(format!("{what} is no directory of this pool")).with_source(error)
+            }
+            _ => Error::unavailable(format!("{what} cannot be opened")).with_source(error),
+        })
+    }
+}
+
+/// Reads the sidecar of the volume `id`.
+///
+/// # Errors
+/// `NotFound` if there is none, `Corrupt` if it is damaged or another volume's,
+/// `Unavailable` if that cannot be told.
+pub(crate) fn read_sidecar(folder: &Dir, id: VolumeId) -> Result<Sidecar> {
+    let bytes = folder.read(SIDECAR, Sidecar::MAX).map_err(|error| match error.kind() {
+        Io::NotFound => Error::not_found("it has no `volume.json`"),
+        _ if is_foreign(&error) => Error::corrupt("`volume.json`").with_source(error),
+        _ => Error::unavailable("`volume.json` cannot be read").with_source(error),
+    })?;
+    let sidecar = Sidecar::from_bytes(&bytes)?;
+    if sidecar.spec.id != id {
+        return Err(Error::corrupt(format!("`volume.json` is of the volume {}", sidecar.spec.id)));
+    }
+    Ok(sidecar)
+}
+
+/// Complete: a valid sidecar, and `data`.
+fn is_complete(folder: &Dir, id: VolumeId) -> bool {
+    read_sidecar(folder, id).is_ok() && folder.open_place(DATA).is_ok()
+}
+
+/// Whether a directory is new; one that was there is as good.
+fn made(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == Io::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the content's directory, owner and mode before anybody can see it.
+fn prepare(folder: &Dir, options: &Options) -> io::Result<()> {
+    made(folder.make_volume(DATA, MODE))?;
+    let data = folder.open_dir(DATA)?;
+    let mode = options.mode.map(Mode::bits);
+    // Always: the umask may have taken bits away.
+    data.set_access(options.uid, options.gid, Some(mode.unwrap_or(MODE)))?;
+    if options.uid.or(options.gid).or(mode).is_some() {
+        data.sync()?;
+    }
+    Ok(())
+}
+
+/// The option's value if it differs from before; where that is not known, if it
+/// is given.
+fn changed(
+    before: Option<&Options>,
+    after: &Options,
+    value: impl Fn(&Options) -> Option<u32>,
+) -> Option<u32> {
+    let new = value(after);
+    if before.is_some_and(|before| value(before) == new) { None } else { new }
+}
