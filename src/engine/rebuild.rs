@@ -35,7 +35,11 @@ impl Engine {
     pub fn rebuild(self: &Arc<Self>, pool: Option<&str>, take_over: bool) -> Result<JobView> {
         self.writable()?;
         let pools = match pool {
-            Some(name) => vec![self.configured(name)?],
+            Some(name) => vec![self.configured(name).map_err(|error| {
+                // With records but without configuration it is there, and away.
+                let known = |volume: &Arc<Volume>| volume.read(|life| life.record.pool == name);
+                if self.index.all().iter().any(known) { error } else { self.no_such_pool(name) }
+            })?],
             None => self.pools.values().cloned().collect(),
         };
         let job = self.jobs.start("rebuild", None, pool, Op::new(UNLIMITED));

@@ -229,8 +229,8 @@ fn mounts_of_the_command_line_are_counted_by_id() {
 fn pools_are_shown_and_rebuilt() {
     let live = Live::new("cli-pools");
     live.written("db", &[]);
-    let table = live.ok(&["pool", "ls"]);
-    let line: Vec<_> = table.lines().nth(1).expect("a pool").split_whitespace().collect();
+    let pools = live.ok(&["pool", "ls"]);
+    let line: Vec<_> = pools.lines().nth(1).expect("a pool").split_whitespace().collect();
     assert_eq!(line[..6], ["default", "*", "vfs", "ready", "1", "0"]);
     let pool = &live.json(&["pool", "inspect", "default"])[0];
     assert_eq!(pool["trash"], 86400);
@@ -278,17 +278,30 @@ fn doctor_tells_a_pool_that_is_away() {
     poll::holds("it is used again", SOON, || live.volume("db")["state"] == "ready");
 }
 
-#[test]
-fn an_untrusted_catalog_is_told_and_rebuilt() {
-    let mut live = Live::new("cli-untrusted");
-    live.written("db", &[]);
+/// Writes `bytes` over the catalog, and starts the daemon on it.
+fn overwrite_catalog(live: &mut Live, bytes: &[u8]) {
     live.daemon.kill();
-    let database = live.daemon.setup.root.join("berth.db");
-    fs::write(&database, b"this is no database").expect("damaged");
+    fs::write(live.daemon.setup.root.join("berth.db"), bytes).expect("damaged");
     for log in ["berth.db-wal", "berth.db-shm"] {
         let _ = fs::remove_file(live.daemon.setup.root.join(log));
     }
     live.daemon.restart();
+}
+
+#[test]
+fn a_catalog_that_was_emptied_is_not_an_empty_one() {
+    let mut live = Live::new("cli-emptied");
+    live.ok(&["volume", "create", "db"]);
+    overwrite_catalog(&mut live, b"");
+    assert_eq!(live.json(&["info"])["state"], "untrusted");
+    refused(&live.say(&["volume", "ls"]), 1, &["`berth.db` is empty"]);
+}
+
+#[test]
+fn an_untrusted_catalog_is_told_and_rebuilt() {
+    let mut live = Live::new("cli-untrusted");
+    live.written("db", &[]);
+    overwrite_catalog(&mut live, b"this is no database");
 
     let info = live.json(&["info"]);
     assert_eq!(info["state"], "untrusted");
