@@ -229,12 +229,12 @@ fn mounts_of_the_command_line_are_counted_by_id() {
 fn pools_are_shown_and_rebuilt() {
     let live = Live::new("cli-pools");
     live.written("db", &[]);
-    let pools = live.ok(&["pool", "ls"]);
-    let line: Vec<_> = pools.lines().nth(1).expect("a pool").split_whitespace().collect();
+    let table = live.ok(&["pool", "ls"]);
+    let line: Vec<_> = table.lines().nth(1).expect("a pool").split_whitespace().collect();
     assert_eq!(line[..6], ["default", "*", "vfs", "ready", "1", "0"]);
-    let pool = &live.json(&["pool", "inspect", "default"])[0];
-    assert_eq!(pool["trash"], 86400);
-    assert!(pool["total"].as_u64() > Some(0), "{pool}");
+    let view = &live.json(&["pool", "inspect", "default"])[0];
+    assert_eq!(view["trash"], 86400);
+    assert!(view["total"].as_u64() > Some(0), "{view}");
     let outcome = live.ok(&["pool", "rebuild"]);
     assert!(outcome.contains("1 were known"), "{outcome}");
     let id = live.ok(&["pool", "rebuild", "default", "--detach"]);

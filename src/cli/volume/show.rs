@@ -66,8 +66,8 @@ pub(super) fn block(volume: &VolumeView) -> Block {
     block.line("references", volume.references.to_string());
     match volume.held {
         Some(true) => block.line("held", "yes, by a process that nothing is counted for"),
-        Some(false) => {}
-        None => block.line("held", "unknown"),
+        None if volume.mounted => block.line("held", "unknown"),
+        Some(false) | None => {}
     }
     block.line("size", size(volume.size));
     block.line("used", size(volume.used));
