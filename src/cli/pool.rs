@@ -6,7 +6,7 @@ use clap::{Subcommand, builder::NonEmptyStringValueParser};
 use super::{
     client::path,
     job,
-    render::{Block, Column, Table, exactly, size},
+    render::{Block, Column, NOTHING, Table, exactly, size},
     session::{Session, Status},
     unsupported,
 };
@@ -86,7 +86,7 @@ fn list(session: &mut Session<'_>) -> Result<Status> {
             pool.removed.to_string(),
             size(pool.free),
             size(pool.total),
-            pool.path.clone(),
+            or_nothing(&pool.path),
         ]);
     }
     session.output.data(&table.text())?;
@@ -113,7 +113,7 @@ fn block(pool: &PoolView) -> Block {
     block.line("name", &pool.name);
     block.line("id", pool.id.map_or_else(|| "unknown".to_owned(), |id| id.to_string()));
     block.line("backend", &pool.backend);
-    block.line("path", &pool.path);
+    block.line("path", or_nothing(&pool.path));
     block.line("default", if pool.default { "yes" } else { "no" });
     block.line("state", &pool.state);
     block.some("reason", pool.reason.as_ref());
@@ -122,12 +122,19 @@ fn block(pool: &PoolView) -> Block {
     block.line("removed", pool.removed.to_string());
     block.line("free", size(pool.free));
     block.line("total", size(pool.total));
-    block.line("trash", exactly(pool.trash));
+    // What a pool is set to is known only while it is configured.
+    if pool.state != "unconfigured" {
+        block.line("trash", exactly(pool.trash));
+    }
     if pool.stuck > 0 {
         block.line("stuck calls", pool.stuck.to_string());
     }
     block.line("can", pool.capabilities.join(", "));
     block
+}
+
+fn or_nothing(text: &str) -> String {
+    if text.is_empty() { NOTHING.to_owned() } else { text.to_owned() }
 }
 
 fn rebuild(

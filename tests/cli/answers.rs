@@ -324,7 +324,12 @@ fn pools_show_how_full_they_are() {
         "state": "unavailable", "reason": "no pool identity at `/srv/fast`", "id": null,
         "total": null, "free": null, "stuck": 2,
     });
-    let pools = json!([pool("default", json!({ "default": true })), pool("fast", away)]);
+    let gone = json!({
+        "state": "unconfigured", "reason": "it is not in the configuration any more", "id": null,
+        "path": "", "total": null, "free": null, "trash": 0, "capabilities": [],
+    });
+    let pools =
+        json!([pool("default", json!({ "default": true })), pool("fast", away), pool("old", gone)]);
     let daemon = StandIn::new(&[("GET /v1/pools", 200, pools)]);
     assert_snapshot!(daemon.say(&["pool", "ls"]));
     assert_snapshot!(daemon.say(&["pool", "inspect"]));
