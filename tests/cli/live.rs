@@ -230,8 +230,8 @@ fn pools_are_shown_and_rebuilt() {
     let live = Live::new("cli-pools");
     live.written("db", &[]);
     let table = live.ok(&["pool", "ls"]);
-    let line: Vec<_> = table.lines().nth(1).expect("a pool").split_whitespace().collect();
-    assert_eq!(line[..6], ["default", "*", "vfs", "ready", "1", "0"]);
+    let cells: Vec<_> = table.lines().nth(1).expect("a pool").split_whitespace().collect();
+    assert_eq!(cells[..6], ["default", "*", "vfs", "ready", "1", "0"]);
     let view = &live.json(&["pool", "inspect", "default"])[0];
     assert_eq!(view["trash"], 86400);
     assert!(view["total"].as_u64() > Some(0), "{view}");
