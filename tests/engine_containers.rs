@@ -98,8 +98,9 @@ fn anonymous_volumes_go_with_their_container() {
     rig.engine.ok(&["rm", "-v", "box"]);
 
     assert_eq!(rig.names(), Vec::<String>::new());
-    let trash = || rig.berth.control().ok("GET", "/v1/volumes?removed=true", None);
-    assert_eq!(trash(), serde_json::json!([]));
+    poll::equal("the trash", SOON, &serde_json::json!([]), || {
+        rig.berth.control().ok("GET", "/v1/volumes?removed=true", None)
+    });
 }
 
 /// What the image has at the path comes into a new volume, and only into a new one.
