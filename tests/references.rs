@@ -195,7 +195,9 @@ fn docker_cp_after_live_restore_leaves_a_running_container_its_volume() {
     scene.mount("container");
     scene.unmount("container");
     scene.assert_count(0);
-    assert_eq!(scene.daemon.control().volume("v")["held"], true);
+    poll::holds("it is seen to be held", SOON, || {
+        scene.daemon.control().volume("v")["held"] == true
+    });
     let text = scene.daemon.plugin().remove("v").expect_err("a container has it");
     assert!(text.contains("in use") || text.contains("held") || text.contains("mounted"), "{text}");
     assert_eq!(scene.daemon.mounts().len(), 1, "still mounted for the next `docker cp`");

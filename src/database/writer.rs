@@ -31,6 +31,14 @@ enum Message {
     Flush(oneshot::Sender<Result<()>>),
 }
 
+/// What one transaction does, in the order it was asked for: an outcome that
+/// waited must not overwrite the intent that came after it.
+enum Ordered {
+    Now(Step, oneshot::Sender<Result<()>>),
+    /// The index in [`Loop::later`].
+    Later(usize),
+}
+
 /// Hands steps to the writer thread. Clones share it; it ends with the last.
 #[derive(Clone)]
 pub struct Writer {
@@ -121,22 +129,28 @@ impl Loop {
                     self.receiver.recv_timeout(due.saturating_duration_since(Instant::now()))
                 }
             };
-            let mut now = Vec::new();
+            let mut steps = Vec::new();
             let mut flush = first.as_ref().is_err_and(|error| *error == RecvTimeoutError::Timeout);
             let mut flushed = Vec::new();
             let ended = matches!(first, Err(RecvTimeoutError::Disconnected));
             for message in first.into_iter().chain(self.receiver.try_iter().take(BATCH)) {
                 match message {
-                    Message::Now(step, done) => now.push((step, done)),
-                    Message::Later(step) => self.later.push(step),
+                    Message::Now(step, done) => {
+                        flush = true;
+                        steps.push(Ordered::Now(step, done));
+                    }
+                    Message::Later(step) => {
+                        steps.push(Ordered::Later(self.later.len()));
+                        self.later.push(step);
+                    }
                     Message::Flush(done) => {
                         flush = true;
                         flushed.push(done);
                     }
                 }
             }
-            if flush || ended || !now.is_empty() {
-                let result = self.write(now);
+            if flush || ended {
+                let result = self.write(steps);
                 for done in flushed {
                     let _ = done.send(result.clone().map_err(|error| copy_of(&error)));
                 }
@@ -153,10 +167,10 @@ impl Loop {
         }
     }
 
-    /// Commits `now` and everything that waits; answers each step.
-    fn write(&mut self, now: Vec<(Step, oneshot::Sender<Result<()>>)>) -> Result<(), Arc<Error>> {
-        let mut answers = Vec::with_capacity(now.len());
-        let result = self.transaction(now, &mut answers).map_err(Arc::new);
+    /// Commits `steps` and everything that waits; answers each step.
+    fn write(&mut self, steps: Vec<Ordered>) -> Result<(), Arc<Error>> {
+        let mut answers = Vec::with_capacity(steps.len());
+        let result = self.transaction(steps, &mut answers).map_err(Arc::new);
         match &result {
             Ok(()) => self.later.clear(),
             Err(error) => {
@@ -180,17 +194,44 @@ impl Loop {
 
     fn transaction(
         &self,
-        now: Vec<(Step, oneshot::Sender<Result<()>>)>,
+        steps: Vec<Ordered>,
         answers: &mut Vec<(oneshot::Sender<Result<()>>, Result<()>)>,
     ) -> Result<()> {
         let connection = &self.connection;
         let run = |sql: &str| {
             connection.execute_batch(sql).map_err(|source| from_sqlite(source, "write the catalog"))
         };
-        let began = run("BEGIN IMMEDIATE");
+        let mut ready = run("BEGIN IMMEDIATE");
         let transaction = Transaction(connection);
-        for (step, done) in now {
-            let own = if began.is_ok() && !connection.is_autocommit() {
+        let later = |index: usize| {
+            run("SAVEPOINT later")?;
+            match (self.later[index])(&transaction) {
+                Ok(()) => {}
+                // It would fail for ever, and take every other step along.
+                Err(source)
+                    if source.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) =>
+                {
+                    tracing::error!(error = %source, "an outcome contradicts the catalog");
+                    run("ROLLBACK TO later")?;
+                }
+                Err(source) => return Err(from_sqlite(source, "write the catalog")),
+            }
+            run("RELEASE later")
+        };
+        // What waited came before all of these.
+        let new = steps.iter().filter(|step| matches!(step, Ordered::Later(_))).count();
+        for index in 0..self.later.len() - new {
+            ready = ready.and_then(|()| later(index));
+        }
+        for step in steps {
+            let (step, done) = match step {
+                Ordered::Later(index) => {
+                    ready = ready.and_then(|()| later(index));
+                    continue;
+                }
+                Ordered::Now(step, done) => (step, done),
+            };
+            let own = if ready.is_ok() && !connection.is_autocommit() {
                 run("SAVEPOINT step").and_then(|()| {
                     let own = step(&transaction)
                         .map_err(|source| from_sqlite(source, "write the catalog"));
@@ -208,22 +249,7 @@ impl Loop {
             };
             answers.push((done, own));
         }
-        began?;
-        for step in &self.later {
-            run("SAVEPOINT later")?;
-            match step(&transaction) {
-                Ok(()) => {}
-                // It would fail for ever, and take every other step along.
-                Err(source)
-                    if source.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) =>
-                {
-                    tracing::error!(error = %source, "an outcome contradicts the catalog");
-                    run("ROLLBACK TO later")?;
-                }
-                Err(source) => return Err(from_sqlite(source, "write the catalog")),
-            }
-            run("RELEASE later")?;
-        }
+        ready?;
         berth_host::failpoint::hit("database.commit").context(|| "write the catalog")?;
         run("COMMIT")?;
         // Only a kill means something here: what is committed is committed.
@@ -238,5 +264,34 @@ fn copy_of(error: &Error) -> Error {
     match error.hint() {
         Some(hint) => copy.with_hint(hint),
         None => copy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An outcome that waits, and the next intent on the same row: the row says
+    /// what came last, whether both share a batch or not.
+    #[tokio::test]
+    async fn steps_take_effect_in_the_order_they_came() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("db");
+        let connection = Connection::open(&path).expect("a new database");
+        connection.execute_batch("CREATE TABLE t (v INTEGER)").expect("a table");
+        let writer = Writer::start(connection, false);
+        let put = |value: i64| {
+            move |tx: &Transaction<'_>| {
+                tx.0.execute("DELETE FROM t", [])?;
+                tx.0.execute("INSERT INTO t VALUES (?1)", [value]).map(drop)
+            }
+        };
+        for round in 0..100 {
+            writer.later(put(2 * round));
+            writer.commit(put(2 * round + 1)).await.expect("committed");
+            let reader = Connection::open(&path).expect("the same database");
+            let value: i64 = reader.query_row("SELECT v FROM t", [], |row| row.get(0)).expect("one");
+            assert_eq!(value, 2 * round + 1);
+        }
     }
 }
