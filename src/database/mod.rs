@@ -17,6 +17,7 @@ mod writer;
 
 use std::{
     fs,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -118,6 +119,13 @@ impl Database {
 }
 
 fn connect(path: &Path, frozen: bool) -> Result<Connection> {
+    // SQLite gives its log the mode of the database.
+    let made = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    if let Err(error) = made
+        && error.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        return Err(error).context(|| format!("make `{}`", path.display()));
+    }
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;

@@ -290,7 +290,8 @@ mod tests {
             writer.later(put(2 * round));
             writer.commit(put(2 * round + 1)).await.expect("committed");
             let reader = Connection::open(&path).expect("the same database");
-            let value: i64 = reader.query_row("SELECT v FROM t", [], |row| row.get(0)).expect("one");
+            let value: i64 =
+                reader.query_row("SELECT v FROM t", [], |row| row.get(0)).expect("one");
             assert_eq!(value, 2 * round + 1);
         }
     }

@@ -74,7 +74,11 @@ impl Engine {
                 Severity::Error,
                 subject.as_str(),
                 why,
-                Some("mount its disk or correct its path; it is used again by itself"),
+                Some(&format!(
+                    "mount its disk or correct its path, and it is used again by itself; if it \
+                     came from another host: berth pool rebuild {} --take-over",
+                    pool.name
+                )),
             )),
             Health::Ready => match pool.capacity().await {
                 Some(capacity) if capacity.free.0 < capacity.total.0 / 20 => findings.push(finding(

@@ -160,6 +160,10 @@ impl Engine {
             // A purge may take long: it has the volume's lock, and a thread of
             // its own, so that the house is kept meanwhile.
             if due && let Some(lock) = volume.try_lock() {
+                // It may have come back, and gone again, since it was looked at.
+                if !volume.read(|life| is_expiring(&life.record.state, expires)) {
+                    continue;
+                }
                 let engine = self.clone();
                 let work = tokio::spawn(async move {
                     let _lock = lock;
@@ -174,6 +178,11 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether this is still the removal that expires at `expires`.
+fn is_expiring(state: &State, expires: Timestamp) -> bool {
+    matches!(state, State::Removed { expires: Some(at), .. } if *at == expires)
 }
 
 fn is_suspect(life: &Life, epoch: u64) -> bool {

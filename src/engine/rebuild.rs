@@ -60,12 +60,12 @@ impl Engine {
         let mut tally = Tally::default();
         for pool in pools {
             if let Err(error) = self.rebuild_pool(pool, take_over, job, &mut tally).await {
-                tally.problems.push(format!("pool `{}`: {}", pool.name, error.chain()));
+                tally.problems.push(error.chain());
             }
         }
         self.writer.flush().await?;
         let done = format!(
-            "{} records made ({} of them in the trash), {} were known",
+            "records made: {} ({} of them in the trash), known before: {}",
             tally.made, tally.trashed, tally.known
         );
         if tally.problems.is_empty() {

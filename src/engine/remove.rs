@@ -190,7 +190,8 @@ fn in_use(volume: &Volume, evidence: Option<&Evidence>) -> Error {
             let short = |key: &journal::Key| key.id.chars().take(12).collect::<String>();
             (life.total(), life.references.keys().take(3).map(short).collect::<Vec<_>>())
         });
-        format!("mounted {count} times (by {})", ids.join(", "))
+        let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+        format!("mounted {times} (by {})", ids.join(", "))
     };
     let name = volume.record().name;
     Error::busy(format!("volume `{name}` is in use: {by}"))
