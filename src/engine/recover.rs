@@ -8,7 +8,7 @@
 
 use std::{collections::HashMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
-use berth_api::{Backend, Error, Observed, Op, Progress, Result, Source, VolumeId};
+use berth_api::{Backend, Error, ErrorKind, Observed, Op, Progress, Result, Source, VolumeId};
 use berth_host::mounts::{self, Table, Unmounted};
 use jiff::Timestamp;
 
@@ -92,7 +92,8 @@ impl Engine {
                     }
                 });
             }
-            Action::Restore | Action::Describe => self.finish_undelete(volume, pool).await,
+            Action::Restore => self.finish_undelete(volume, pool).await,
+            Action::Describe => self.describe_again(volume, pool).await,
             Action::Remove => self.remove_again(volume, pool).await?,
             Action::Purge => {
                 let (engine, volume, pool) = (self.clone(), volume.clone(), pool.clone());
@@ -103,6 +104,22 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Puts options and sidecar in force that may be those of before.
+    async fn describe_again(self: &Arc<Self>, volume: &Arc<Volume>, pool: &Arc<Pool>) {
+        let described = self
+            .until_ready(pool, None, volume, |backend, op, record| {
+                backend.describe(op, &record.handle, &record.sidecar())
+            })
+            .await;
+        match described {
+            Ok(()) => self.settle(volume, State::Ready),
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                tracing::warn!(volume = %volume.record().name, error = %error.chain(), "describe");
+            }
+            Err(error) => self.fault(volume, "recover", &error),
+        }
     }
 
     /// Finishes a removal that was interrupted, once nobody holds the volume.

@@ -51,7 +51,10 @@ pub(super) fn decide(record: &Record, observed: Observed) -> Action {
 
         (State::Ready, O::Present { .. }) if record.unsettled => A::Describe,
         (State::Ready, O::Present { .. }) => A::Keep,
-        (State::Ready, O::Absent | O::Incomplete) => A::Missing,
+        // The record wins over a damaged sidecar; `describe` finds out whether the
+        // content is there.
+        (State::Ready, O::Incomplete) => A::Describe,
+        (State::Ready, O::Absent) => A::Missing,
 
         (State::Removing { .. }, O::Absent) => A::Forget,
         (State::Removing { .. }, O::Present { .. } | O::Incomplete) => A::Remove,
@@ -109,8 +112,8 @@ mod tests {
                 false,
                 [A::Create, A::Create, A::Settle, A::Restore],
             ),
-            (State::Ready, false, [A::Missing, A::Missing, A::Keep, A::Restore]),
-            (State::Ready, true, [A::Missing, A::Missing, A::Describe, A::Restore]),
+            (State::Ready, false, [A::Missing, A::Describe, A::Keep, A::Restore]),
+            (State::Ready, true, [A::Missing, A::Describe, A::Describe, A::Restore]),
             (
                 State::Removing { at, expires: None },
                 false,

@@ -236,9 +236,9 @@ fn pools_are_shown_and_rebuilt() {
     assert_eq!(view["trash"], 86400);
     assert!(view["total"].as_u64() > Some(0), "{view}");
     let outcome = live.ok(&["pool", "rebuild"]);
-    assert!(outcome.contains("1 were known"), "{outcome}");
+    assert!(outcome.contains("known before: 1"), "{outcome}");
     let id = live.ok(&["pool", "rebuild", "default", "--detach"]);
-    assert!(live.ok(&["job", "wait", &id]).contains("1 were known"));
+    assert!(live.ok(&["job", "wait", &id]).contains("known before: 1"));
     let job = &live.json(&["job", "inspect", &id])[0];
     for field in ["id", "kind", "volume", "state", "progress", "error"] {
         assert!(job.get(field).is_some(), "{field} in {job}");
