@@ -10,9 +10,6 @@ use berth_api::{Error, Result};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::error::Category;
 
-/// The longest mount ID; Docker's are 64 hex digits.
-const ID_MAX: usize = 256;
-
 /// Which of the nine calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -71,7 +68,8 @@ impl Verb {
     }
 }
 
-/// A call with what it carries. Names are not empty and not yet validated.
+/// A call with what it carries. Names are not empty; the engine validates them,
+/// ids and options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// Docker (re)connected.
@@ -223,23 +221,11 @@ fn name(body: &[u8]) -> Result<String> {
 
 fn reference(body: &[u8]) -> Result<(String, String)> {
     let Reference { name, id } = parse(body)?;
-    Ok((named(name)?, mount_id(id)?))
+    Ok((named(name)?, id))
 }
 
 fn named(name: String) -> Result<String> {
     if name.is_empty() { Err(Error::invalid("volume name is empty")) } else { Ok(name) }
-}
-
-/// Refuses ids that nobody would choose: they are kept in the journal.
-///
-/// # Errors
-/// `Invalid` for an empty or very long one.
-pub fn mount_id(id: String) -> Result<String> {
-    match id.len() {
-        0 => Err(Error::invalid("mount id is empty")),
-        1..=ID_MAX => Ok(id),
-        _ => Err(Error::invalid(format!("mount id is longer than {ID_MAX} bytes"))),
-    }
 }
 
 /// Reads JSON, and says in one line what is wrong with it.
