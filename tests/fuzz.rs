@@ -32,7 +32,10 @@ use berth_api::{
     options::{self, Mode},
 };
 use serde_json::json;
-use support::{daemon::Setup, stage::Stage};
+use support::{
+    daemon::{Daemon, Setup},
+    stage::Stage,
+};
 
 /// Bodies and heads as they are sent, and files as they are written.
 const BODIES: [&str; 16] = [
@@ -312,15 +315,28 @@ fn sockets_survive_everything() {
     say(&format!("{runs} connections"));
 
     assert!(daemon.is_alive(), "seed {seed}: the daemon ended");
-    let log = daemon.log();
-    assert!(!log.contains("panicked"), "seed {seed}: {log}");
     for volume in plugin.list() {
         let name = volume["Name"].as_str().expect("a name");
         name.parse::<VolumeName>().unwrap_or_else(|error| panic!("seed {seed}: {name}: {error}"));
     }
     assert_eq!(plugin.get(CANARY).expect("still there"), canary, "seed {seed}");
     plugin.create("after", &json!(null)).expect("still at work");
+
+    // What was answered is what is kept: a new daemon knows the same volumes.
+    let known = |daemon: &Daemon| -> Vec<_> {
+        let volumes = daemon.control().volumes();
+        volumes.iter().map(|volume| [&volume["name"], &volume["id"]].map(Clone::clone)).collect()
+    };
+    let before = known(&daemon);
     assert_eq!(daemon.stop().code(), Some(0), "seed {seed}");
+    daemon.restart();
+    assert_eq!(known(&daemon), before, "seed {seed}");
+    assert_eq!(daemon.stop().code(), Some(0), "seed {seed}");
+
+    // Nothing that a client sends is a matter for the operator.
+    let log = daemon.log();
+    let bad: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    assert!(bad.is_empty(), "seed {seed}: {bad:?}");
 }
 
 /// Sends streams until `end`; how many.

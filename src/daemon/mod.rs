@@ -20,6 +20,7 @@ mod untrusted;
 use std::{sync::Arc, time::Duration};
 
 use berth_api::{Context as _, Error, ErrorKind, Result};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use sd_notify::NotifyState;
 use tokio::{runtime, sync::mpsc, task::JoinHandle};
 
@@ -35,6 +36,9 @@ use crate::{
 use signals::Signals;
 use untrusted::{Rebuilt, Untrusted};
 
+/// As many open files as all connections and volumes at work may take.
+const DESCRIPTORS: rlim_t = 16 << 10;
+
 /// How long the stop waits for Docker's calls, then for the engine.
 const DRAIN: Duration = Duration::from_secs(3);
 const STOP: Duration = Duration::from_secs(5);
@@ -48,6 +52,7 @@ const DRAIN_CONTROL: Duration = Duration::from_secs(1);
 /// another daemon has, a disk that cannot be read. Nothing is left behind.
 pub fn run(setup: Setup) -> Result<()> {
     log::start()?;
+    raise_descriptor_limit();
     let (plugin, control) = (&setup.paths.plugin_socket, &setup.paths.control_socket);
     outside_plugin_folder(control)?;
     let mut passed = Passed::take(plugin, control)?;
@@ -66,6 +71,18 @@ pub fn run(setup: Setup) -> Result<()> {
     }
     runtime.shutdown_background();
     ended
+}
+
+/// Calls that wait for a stuck pool each hold a connection; the others must still
+/// get one. The soft limit of 1024 is for programs that use select(2).
+fn raise_descriptor_limit() {
+    let wanted = |(soft, hard): (rlim_t, rlim_t)| {
+        let limit = hard.min(DESCRIPTORS);
+        if soft < limit { setrlimit(Resource::RLIMIT_NOFILE, limit, hard) } else { Ok(()) }
+    };
+    if let Err(error) = getrlimit(Resource::RLIMIT_NOFILE).and_then(wanted) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// From the bound sockets to the last answer.

@@ -53,9 +53,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // Docker uses a connection per call in flight; the soft limit of
-            // descriptors is 1024 by default.
-            connections: 256,
+            // Docker uses a connection for each call in flight, and a Get must
+            // find one while many a Mount waits.
+            connections: 2048,
             stall: Duration::from_secs(10),
             body: Duration::from_secs(20),
             bytes: 1 << 20,

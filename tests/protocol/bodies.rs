@@ -90,7 +90,7 @@ fn wrong_options_are_refused() {
         r#"{"size":"1G"}"#.to_owned(),
         format!(r#"{{"{}":"x"}}"#, "k".repeat(100_000)),
         format!(r#"{{"mode":"{}"}}"#, "7".repeat(100_000)),
-        format!(r#"{{{many}}}"#),
+        format!("{{{many}}}"),
     ];
     for opts in opts {
         let body = format!(r#"{{"Name":"vol","Opts":{opts}}}"#);

@@ -29,16 +29,22 @@ impl Gated {
 
     /// Sends a Mount and waits until it is in the middle.
     fn send_mount(&self) -> Connection {
+        let wire = self.mount_of("a");
+        let reached = self.reached();
+        poll::holds("the mount is under way", SOON, || reached.exists());
+        wire
+    }
+
+    /// Sends a Mount.
+    fn mount_of(&self, id: &str) -> Connection {
         let socket = &self.scene.daemon.setup.plugin_socket;
         let mut wire = Connection::open(socket).expect("connected");
-        let body = json!({"Name": "vol", "ID": "a"}).to_string();
+        let body = json!({"Name": "vol", "ID": id}).to_string();
         let head = format!(
             "POST /VolumeDriver.Mount HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         wire.send(format!("{head}{body}").as_bytes()).expect("sent");
-        let reached = self.reached();
-        poll::holds("the mount is under way", SOON, || reached.exists());
         wire
     }
 
@@ -99,6 +105,21 @@ fn reads_and_other_volumes_do_not_wait_for_a_mount() {
 
     gated.open();
     drop(wire);
+}
+
+#[test]
+fn a_get_finds_a_place_among_many_mounts() {
+    let gated = Gated::new("many");
+    let first = gated.send_mount();
+    let waiting: Vec<_> = (0..400).map(|number| gated.mount_of(&number.to_string())).collect();
+
+    assert_eq!(gated.scene.daemon.plugin().get("vol").expect("there")["Name"], "vol");
+
+    gated.open();
+    for mut wire in waiting.into_iter().chain([first]) {
+        assert_eq!(error_of(&wire.receive().expect("a reply").expect("no end")), "");
+    }
+    assert_eq!(gated.scene.daemon.control().references("vol"), 401);
 }
 
 #[test]
