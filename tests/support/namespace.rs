@@ -14,23 +14,34 @@ pub struct Namespace {
     process: Child,
 }
 
+/// Lets go of the mounts of other tests, says so, and stays.
+const SCRIPT: &str = r#"
+awk -v own="$1/" 'index($5, "/berth-test-") && index($5 "/", own) != 1 { print $5 }' \
+    /proc/self/mountinfo | tac | xargs --no-run-if-empty umount --lazy
+echo
+exec sleep 300
+"#;
+
 impl Namespace {
-    /// Like a container: its copies of our mounts receive nothing from us.
-    pub fn private() -> Self {
-        Self::with("private")
+    /// Like a container: its copies of our mounts receive nothing from us. Of the
+    /// mounts of tests it has those below `stage` only, so that it does not hold
+    /// volumes of a test that happens to run beside it.
+    pub fn private(stage: &Path) -> Self {
+        Self::with("private", stage)
     }
 
     /// Like a systemd unit with `PrivateTmp`: it receives our mounts and
     /// unmounts below shared mounts.
-    pub fn slave() -> Self {
-        Self::with("slave")
+    pub fn slave(stage: &Path) -> Self {
+        Self::with("slave", stage)
     }
 
-    fn with(propagation: &str) -> Self {
+    fn with(propagation: &str, stage: &Path) -> Self {
         // It ends by itself some time, should this process be killed.
         let mut process = Command::new("unshare")
             .args(["--mount", "--propagation", propagation])
-            .args(["sh", "-c", "echo; exec sleep 300"])
+            .args(["sh", "-c", SCRIPT, "sh"])
+            .arg(stage)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
