@@ -40,12 +40,12 @@ fn managed_plugin_serves_containers() {
     let stage = Stage::new("managed");
     let host = Host::boot(&stage);
     let engine = Engine::start(&stage, &host);
-    let state = stage.folder("state");
+    let kept = stage.folder("state");
     let folder = plugin_folder(&stage).display().to_string();
 
     engine.ok(&["plugin", "create", PLUGIN, &folder]);
     for mount in ["state", "config"] {
-        let source = format!("{mount}.source={}", state.display());
+        let source = format!("{mount}.source={}", kept.display());
         engine.ok(&["plugin", "set", PLUGIN, &source]);
     }
     engine.ok(&["plugin", "enable", PLUGIN]);
@@ -60,5 +60,5 @@ fn managed_plugin_serves_containers() {
     engine.ok(&["plugin", "disable", "-f", PLUGIN]);
     engine.ok(&["plugin", "enable", PLUGIN]);
     assert_eq!(run("cat /data/x"), "kept");
-    assert!(state.join("berth.db").exists());
+    assert!(kept.join("berth.db").exists());
 }

@@ -109,15 +109,15 @@ impl Engine {
         let handle = record.handle.clone();
         let walk = pool.walk(op.clone(), move |backend, op| backend.purge(op, &handle));
         tokio::pin!(walk);
-        let purged = match tokio::time::timeout(WORTH_A_JOB, &mut walk).await {
-            Ok(purged) => purged,
-            Err(_) => {
-                let id = Some((volume.id, record.name.to_string()));
-                let job = self.jobs.start("purge", id, Some(&record.pool), op);
-                let purged = walk.await;
-                job.end(purged.as_ref().map(|_| String::new()));
-                purged
-            }
+        let soon = tokio::time::timeout(WORTH_A_JOB, &mut walk).await;
+        let purged = if let Ok(purged) = soon {
+            purged
+        } else {
+            let id = Some((volume.id, record.name.to_string()));
+            let job = self.jobs.start("purge", id, Some(&record.pool), op);
+            let purged = walk.await;
+            job.end(purged.as_ref().map(|_| String::new()));
+            purged
         };
         match purged {
             Ok(_) => self.forget(volume),
