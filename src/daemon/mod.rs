@@ -27,10 +27,10 @@ use tokio::{runtime, sync::mpsc, task::JoinHandle};
 use crate::{
     engine::{Engine, Setup},
     http::{
-        Guard, Limits, Server, Socket,
+        Guard, Limits, Passed, Purpose, Server, Socket,
         control::{Control, Stage},
         docker::Docker,
-        socket::{Passed, Purpose, outside_plugin_folder},
+        socket::outside_plugin_folder,
     },
 };
 use signals::Signals;

@@ -6,7 +6,7 @@
 //!
 //! | module | noun |
 //! |---|---|
-//! | [`socket`] | listening sockets: made here or passed by a service manager |
+//! | [`socket`] [`passed`] | listening sockets: made here, or passed by a service manager |
 //! | [`peer`] | who is at the other end of a connection |
 //! | [`message`] | a request whose body was read, a reply, what can go wrong between |
 //! | [`patience`] | how long a peer may stall in the middle of a message |
@@ -23,12 +23,14 @@
 pub mod control;
 pub mod docker;
 pub mod message;
+pub mod passed;
 pub mod patience;
 pub mod peer;
 pub mod server;
 pub mod socket;
 
 pub use message::{Fault, Reply, Request};
+pub use passed::{Passed, Purpose};
 pub use peer::{Guard, Peer};
 pub use server::{Limits, Server, Service};
 pub use socket::Socket;

@@ -1,4 +1,4 @@
-//! Listening unix sockets: made here, or passed by a service manager.
+//! Listening unix sockets: made here, or [passed](super::passed) by a service manager.
 //!
 //! A socket of our own replaces a stale one (nobody accepts), never a live one,
 //! and is unlinked at the stop only while the path still leads to it. A passed
@@ -9,7 +9,7 @@ use std::{
     fs::{self, DirBuilder, Metadata, Permissions},
     io,
     os::{
-        fd::{AsRawFd as _, OwnedFd},
+        fd::AsRawFd as _,
         unix::{
             fs::{
                 DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown,
@@ -25,8 +25,7 @@ use nix::{
     errno::Errno,
     sys::{
         socket::{
-            AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockname,
-            getsockopt, listen, socket, sockopt,
+            AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
         },
         stat::{Mode, fchmod},
     },
@@ -36,24 +35,6 @@ use super::peer;
 
 /// Who may connect: owner and group.
 const MODE: u32 = 0o660;
-
-/// What a socket is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Docker.
-    Plugin,
-    /// The command line.
-    Control,
-}
-
-impl Purpose {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Plugin => "plugin",
-            Self::Control => "control",
-        }
-    }
-}
 
 /// A listening socket.
 #[derive(Debug)]
@@ -88,6 +69,11 @@ impl Socket {
             tracing::warn!(path = %path.display(), %error, "socket not given to the group `berth`");
         }
         Ok(Self { listener, path: path.to_owned(), own: Some(own) })
+    }
+
+    /// A socket that somebody else made and passed on.
+    pub(super) fn passed(listener: UnixListener, path: PathBuf) -> Self {
+        Self { listener, path, own: None }
     }
 
     /// Where it is.
@@ -193,88 +179,6 @@ pub fn outside_plugin_folder(control: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The sockets that a service manager passed, by purpose.
-#[derive(Debug, Default)]
-pub struct Passed {
-    plugin: Option<Socket>,
-    control: Option<Socket>,
-}
-
-impl Passed {
-    /// Takes what `LISTEN_FDS` says is there: by its name in `LISTEN_FDNAMES`
-    /// (`plugin`, `control`), or by the path it listens at.
-    ///
-    /// # Errors
-    /// `Invalid` for a descriptor that is not a listening unix socket, or not for
-    /// us: its clients would wait for ever.
-    pub fn take(plugin: &Path, control: &Path) -> Result<Self> {
-        let passed = sd_notify::listen_fds_with_names(true).map_err(|source| {
-            Error::invalid("sockets passed by `LISTEN_FDS`").with_source(source)
-        })?;
-        let mut taken = Self::default();
-        for (number, name) in passed {
-            let what = || format!("socket `{name}`, descriptor {number} of `LISTEN_FDS`");
-            let socket = berth_host::sockets::adopt(number).context(what)?;
-            let path = address(&socket).map_err(|error| error.context(what()))?;
-            let Some(purpose) = purpose(&name, path.as_deref(), plugin, control) else {
-                return Err(Error::invalid(format!("{} is neither plugin nor control", what()))
-                    .with_hint("`FileDescriptorName=plugin` or `control` says which it is"));
-            };
-            let (place, default) = match purpose {
-                Purpose::Plugin => (&mut taken.plugin, plugin),
-                Purpose::Control => (&mut taken.control, control),
-            };
-            if place.is_some() {
-                let name = purpose.name();
-                return Err(Error::invalid(format!("two {name} sockets passed by `LISTEN_FDS`")));
-            }
-            let path = path.unwrap_or_else(|| default.to_owned());
-            *place = Some(Socket { listener: UnixListener::from(socket), path, own: None });
-        }
-        Ok(taken)
-    }
-
-    /// The passed socket for `purpose`, or one of our own at `path`.
-    ///
-    /// # Errors
-    /// As [`Socket::bind`].
-    pub fn or_bind(&mut self, purpose: Purpose, path: &Path) -> Result<Socket> {
-        let passed = match purpose {
-            Purpose::Plugin => self.plugin.take(),
-            Purpose::Control => self.control.take(),
-        };
-        passed.map_or_else(|| Socket::bind(path), Ok)
-    }
-}
-
-/// The path that a passed descriptor listens at.
-fn address(socket: &OwnedFd) -> Result<Option<PathBuf>> {
-    let listening = getsockopt(socket, sockopt::AcceptConn).unwrap_or(false);
-    let name = getsockname::<UnixAddr>(socket.as_raw_fd());
-    match name {
-        Ok(name) if listening => Ok(name.path().map(Path::to_owned)),
-        _ => Err(Error::invalid("is not a listening unix socket")),
-    }
-}
-
-fn purpose(name: &str, at: Option<&Path>, plugin: &Path, control: &Path) -> Option<Purpose> {
-    match name {
-        "plugin" => return Some(Purpose::Plugin),
-        "control" => return Some(Purpose::Control),
-        _ => {}
-    }
-    // The same file under another spelling (`/var/run` → `/run`) is the same.
-    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let at = real(at?);
-    if at == real(plugin) {
-        Some(Purpose::Plugin)
-    } else if at == real(control) {
-        Some(Purpose::Control)
-    } else {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
@@ -359,29 +263,5 @@ mod tests {
         {
             outside_plugin_folder(&outside).expect("outside");
         }
-    }
-
-    #[test]
-    fn passed_sockets_are_told_apart_by_name_or_path() {
-        let (plugin, control) = (Path::new("/x/plugin.sock"), Path::new("/x/control.sock"));
-        let purpose = |name, at: Option<&str>| purpose(name, at.map(Path::new), plugin, control);
-        assert_eq!(purpose("plugin", None), Some(Purpose::Plugin));
-        assert_eq!(purpose("control", Some("/x/plugin.sock")), Some(Purpose::Control));
-        assert_eq!(purpose("berth.socket", Some("/x/plugin.sock")), Some(Purpose::Plugin));
-        assert_eq!(purpose("unknown", Some("/x/control.sock")), Some(Purpose::Control));
-        assert_eq!(purpose("unknown", Some("/x/other.sock")), None);
-        assert_eq!(purpose("unknown", None), None);
-    }
-
-    #[test]
-    fn only_listening_sockets_are_taken() {
-        let folder = folder();
-        let path = folder.path().join("a.sock");
-        let listener = UnixListener::bind(&path).expect("bound");
-        assert_eq!(address(&listener.into()).expect("listening"), Some(path));
-        let (one, _other) = UnixStream::pair().expect("a pair");
-        assert!(address(&one.into()).is_err(), "connected");
-        let file = fs::File::open("/dev/null").expect("opened");
-        assert!(address(&file.into()).is_err(), "no socket");
     }
 }
