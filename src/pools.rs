@@ -14,6 +14,8 @@ use crate::config::PoolConfig;
 pub fn open(name: &str, pool: &PoolConfig) -> Result<Arc<dyn Backend>> {
     match pool.backend.as_str() {
         "vfs" => Ok(Arc::new(Vfs::open(name, &pool.path))),
+        #[cfg(feature = "testing")]
+        "fake" => Ok(Arc::new(berth_fake::Fake::open(name, &pool.path, &pool.extra)?)),
         other => Err(Error::unsupported(format!("pool `{name}`: backend `{other}` is not built"))),
     }
 }

@@ -22,6 +22,7 @@ use std::{
 };
 
 use berth_api::{Context as _, Error, HostId, Result};
+use berth_host::failpoint;
 use rusqlite::Connection;
 
 pub use error::from_sqlite;
@@ -102,12 +103,13 @@ impl Database {
             let from = with_suffix(&files.database, suffix);
             let to = with_suffix(&files.database, &format!(".untrusted-{stamp}{suffix}"));
             if from.exists() {
-                berth_host::failpoint::hit("database.set_aside").context(|| "set aside")?;
+                failpoint::hit("database.set_aside").context(|| "set aside")?;
                 fs::rename(&from, &to).context(|| format!("set `{}` aside", from.display()))?;
             }
         }
         // A host.json that belongs to the database that went, or is damaged.
         if trust::host_of(&files).is_err() {
+            failpoint::hit("database.set_aside_host").context(|| "set aside")?;
             fs::rename(&files.host, with_suffix(&files.host, &format!(".untrusted-{stamp}")))
                 .context(|| format!("set `{}` aside", files.host.display()))?;
         }
@@ -130,7 +132,7 @@ fn connect(path: &Path, frozen: bool) -> Result<Connection> {
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        let unsynced = frozen || berth_host::failpoint::sabotaged("skip-catalog-sync");
+        let unsynced = frozen || failpoint::sabotaged("skip-catalog-sync");
         connection.pragma_update(None, "synchronous", if unsynced { "OFF" } else { "FULL" })?;
         // What is kept in memory is kept once, by the engine.
         connection.pragma_update(None, "cache_size", -1024)?;
@@ -147,15 +149,18 @@ fn is_read_only(root: &Path) -> bool {
 fn copy_of(database: &Path, run: &Path) -> Result<PathBuf> {
     let folder = run.join("read-only");
     let copy = folder.join("berth.db");
-    fs::create_dir_all(&folder).context(|| format!("make `{}`", folder.display()))?;
+    failpoint::hit("database.copy")
+        .and_then(|()| fs::create_dir_all(&folder))
+        .context(|| format!("make `{}`", folder.display()))?;
     for suffix in ["", "-wal"] {
         let (from, to) = (with_suffix(database, suffix), with_suffix(&copy, suffix));
-        let _ = fs::remove_file(&to);
+        let _ = failpoint::hit("database.copy_clear").and_then(|()| fs::remove_file(&to));
         if from.exists() {
             fs::copy(&from, &to).context(|| format!("copy `{}`", from.display()))?;
         }
     }
-    let _ = fs::remove_file(with_suffix(&copy, "-shm"));
+    let shared = with_suffix(&copy, "-shm");
+    let _ = failpoint::hit("database.copy_clear_shared").and_then(|()| fs::remove_file(shared));
     Ok(copy)
 }
 

@@ -164,7 +164,10 @@ impl Dir {
         failpoint::hit("beneath.rename")?;
         match renameat2(self, name, to, new, RenameFlags::RENAME_NOREPLACE) {
             // NFS and some FUSE file systems do not know the flag.
-            Err(Errno::EINVAL) if !to.has(new)? => Ok(renameat(self, name, to, new)?),
+            Err(Errno::EINVAL) if !to.has(new)? => {
+                failpoint::hit("beneath.rename-plainly")?;
+                Ok(renameat(self, name, to, new)?)
+            }
             other => Ok(other?),
         }
     }

@@ -52,7 +52,7 @@ impl Dir {
             Err(error) => return Err(io::Error::from(error)).context(|| look(&name)),
         };
         if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFDIR {
-            unlink(self.as_fd(), &name).context(|| remove(&name))?;
+            erase(self.as_fd(), &name).context(|| remove(&name))?;
             return step();
         }
         if destroyed(self.as_fd(), &name)? {
@@ -104,7 +104,7 @@ impl Walk<'_> {
             }
             return self.descend(name.to_owned());
         }
-        match unlink(level.directory.as_fd(), name) {
+        match erase(level.directory.as_fd(), name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.context(|| remove(name)),
         }?;
@@ -179,7 +179,7 @@ impl Walk<'_> {
     }
 }
 
-fn unlink(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+fn erase(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     failpoint::hit("beneath.remove-file")?;
     Ok(unlinkat(parent, name, UnlinkatFlags::NoRemoveDir)?)
 }
