@@ -16,6 +16,7 @@ needs_of() {
     case $1 in
     shell) need shellcheck shellcheck ;;
     engine) need_engine ;;
+    unit) need mkfs.btrfs btrfs-progs ;;
     crash | sabotage)
         need mkfs.ext4 e2fsprogs
         need mkfs.xfs xfsprogs

@@ -163,8 +163,8 @@ pub fn a_cancelled_purge_goes_on<S: DirectoryStage>() {
     assert!(trashed(&pool, sidecar.spec.id).exists());
     let op = super::op();
     assert_eq!(settled(|| pool.backend.purge(&op, &handle)).expect("purged"), Change::Done);
-    // At least the files, the content's folder and the volume's.
-    assert!(op.counts().files_done >= 102, "{:?}", op.counts());
+    // Where the content is a subvolume, it is one entry.
+    assert!(op.counts().files_done > 0, "progress is counted");
     assert!(!trashed(&pool, sidecar.spec.id).exists());
 }
 
