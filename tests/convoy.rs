@@ -15,7 +15,7 @@ use support::{
     catalog,
     client::Plugin,
     daemon::{Daemon, Setup},
-    mounts,
+    mounts, namespace,
     poll::{self, SOON},
     stage::Stage,
 };
@@ -202,7 +202,7 @@ fn convoy_13_old_data_under_a_new_name() {
 /// dropped all options.
 #[test]
 fn convoy_14_options_ignored() {
-    let stage = Stage::new("convoy");
+    let stage = stage("convoy");
     let mut setup = Setup::new(&stage);
     setup.root = stage.join("a=b,c=d");
     let mut daemon = setup.start();
@@ -229,7 +229,7 @@ fn convoy_14_options_ignored() {
 }
 
 fn start() -> (Stage, Daemon) {
-    let stage = Stage::new("convoy");
+    let stage = stage("convoy");
     let daemon = Setup::new(&stage).start();
     (stage, daemon)
 }
@@ -255,4 +255,10 @@ fn name_of(volume: &serde_json::Value) -> String {
 fn assert_empty(folder: &Path) {
     let entries: Vec<_> = fs::read_dir(folder).expect("mounted").flatten().collect();
     assert!(entries.is_empty(), "{entries:?}");
+}
+
+/// A stage whose mounts nobody else sees.
+fn stage(name: &str) -> Stage {
+    namespace::apart();
+    Stage::new(name)
 }

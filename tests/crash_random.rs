@@ -22,6 +22,7 @@ use serde_json::json;
 use support::{
     daemon::{Daemon, Setup},
     load::Client,
+    namespace,
     operation::Op,
     poll::{self, SOON},
     random::{self, Random},
@@ -73,6 +74,7 @@ struct Campaign {
 
 impl Campaign {
     fn new(seed: u64) -> Self {
+        namespace::apart();
         let stage = Stage::new("kill");
         let daemon = Setup::new(&stage).env("BERTH_LOG", "warn").start();
         let connect = || Client::new(&daemon.setup.plugin_socket, &daemon.setup.control_socket);
@@ -161,23 +163,29 @@ impl Campaign {
         for worker in &mut self.workers {
             worker.slot.restarted();
         }
-        let mut last = Vec::new();
+        let (mut found, mut reports) = (Vec::new(), Vec::new());
         let settled = poll::within(SOON, || {
             let world = World::look(&mut self.client, &root, &pool);
-            last = world.leftovers();
-            last.extend(self.workers.iter().flat_map(|worker| worker.slot.traces(&world)));
-            last.is_empty().then_some(())
+            found = world.leftovers();
+            reports.clear();
+            for worker in &self.workers {
+                let traces = worker.slot.traces(&world);
+                if !traces.is_empty() {
+                    found.extend(traces);
+                    reports.push(worker.report());
+                }
+            }
+            found.is_empty().then_some(())
         });
-        assert!(settled.is_some(), "kill {kill}, after {SOON:?}: {last:#?}");
+        let reports = reports.join("\n");
+        assert!(settled.is_some(), "kill {kill}, after {SOON:?}: {found:#?}\n{reports}");
     }
 
     fn compare_shared(&self, world: &World, kill: u64) {
         for index in 0..self.workers[0].guests.len() {
-            let guests =
-                self.workers.iter().map(|worker| (&worker.guests[index], worker.slot.epoch));
             let (mut least, mut most, mut files) = (0, 0, BTreeMap::new());
-            for (guest, epoch) in guests {
-                let counts = guest.counts(epoch);
+            for guest in self.workers.iter().map(|worker| &worker.guests[index]) {
+                let counts = guest.counts();
                 least += counts.start();
                 most += counts.end();
                 files.extend(guest.files.clone());
@@ -188,7 +196,8 @@ impl Campaign {
             let references = view["references"].as_u64().expect("a number");
             assert!(
                 (least..=most).contains(&references),
-                "kill {kill}: `{name}` has {references} references, not {least} to {most}"
+                "kill {kill}: `{name}` has {references} references, not {least} to {most}\n{}",
+                self.workers.iter().map(Worker::report).collect::<Vec<_>>().join("\n"),
             );
             let id = view["id"].as_str().expect("an id");
             let data = world.pool.join("volumes").join(id).join("data");

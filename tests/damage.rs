@@ -9,14 +9,14 @@ use serde_json::json;
 use support::{
     daemon::{Daemon, Setup},
     loopfs::{Kind, LoopFs},
-    mounts,
+    mounts, namespace,
     poll::{self, SOON},
     stage::Stage,
 };
 
 #[test]
 fn a_full_disk_refuses_what_needs_space_and_serves_the_rest() {
-    let stage = Stage::new("full");
+    let stage = stage("full");
     let disk = LoopFs::new(stage.path(), "disk", Kind::Ext4, 48);
     let daemon = start_in(&stage, &disk);
     let filler = disk.fill();
@@ -43,7 +43,7 @@ fn a_full_disk_refuses_what_needs_space_and_serves_the_rest() {
 
 #[test]
 fn a_full_disk_at_start_still_tells_of_every_volume() {
-    let stage = Stage::new("full");
+    let stage = stage("full");
     let disk = LoopFs::new(stage.path(), "disk", Kind::Ext4, 48);
     let mut daemon = start_in(&stage, &disk);
     daemon.kill();
@@ -57,7 +57,7 @@ fn a_full_disk_at_start_still_tells_of_every_volume() {
 
 #[test]
 fn a_full_pool_leaves_the_root_alone() {
-    let stage = Stage::new("full");
+    let stage = stage("full");
     let disk = LoopFs::new(stage.path(), "pool", Kind::Ext4, 32);
     let daemon = start_with_pool(&stage, &disk);
     let filler = disk.fill();
@@ -73,7 +73,7 @@ fn a_full_pool_leaves_the_root_alone() {
 
 #[test]
 fn a_read_only_disk_at_start_serves_what_needs_no_writing() {
-    let stage = Stage::new("frozen");
+    let stage = stage("frozen");
     let disk = LoopFs::new(stage.path(), "disk", Kind::Ext4, 48);
     let mut daemon = start_in(&stage, &disk);
     daemon.kill();
@@ -94,7 +94,7 @@ fn a_read_only_disk_at_start_serves_what_needs_no_writing() {
 /// As ext4 does by itself after an I/O error (`errors=remount-ro`).
 #[test]
 fn a_disk_that_becomes_read_only_keeps_the_daemon_serving() {
-    let stage = Stage::new("frozen");
+    let stage = stage("frozen");
     let disk = LoopFs::new(stage.path(), "disk", Kind::Ext4, 48);
     let mut daemon = start_in(&stage, &disk);
     disk.fail();
@@ -115,7 +115,7 @@ fn a_disk_that_becomes_read_only_keeps_the_daemon_serving() {
 
 #[test]
 fn a_pool_whose_disk_fails_is_one_error_and_the_rest_is_served() {
-    let stage = Stage::new("broken");
+    let stage = stage("broken");
     let disk = LoopFs::new(stage.path(), "pool", Kind::Ext4, 32);
     let daemon = start_with_pool(&stage, &disk);
     daemon.plugin().create("elsewhere", &json!({"pool": "other"})).expect("a sound pool");
@@ -130,7 +130,7 @@ fn a_pool_whose_disk_fails_is_one_error_and_the_rest_is_served() {
 
 #[test]
 fn a_pool_that_is_not_mounted_is_unavailable_and_not_made_anew() {
-    let stage = Stage::new("missing");
+    let stage = stage("missing");
     let disk = LoopFs::new(stage.path(), "pool", Kind::Ext4, 32);
     let mut daemon = start_with_pool(&stage, &disk);
     daemon.plugin().create("elsewhere", &json!({"pool": "other"})).expect("a sound pool");
@@ -156,7 +156,7 @@ fn a_pool_that_is_not_mounted_is_unavailable_and_not_made_anew() {
 
 #[test]
 fn a_pool_of_another_identity_is_not_used() {
-    let stage = Stage::new("swapped");
+    let stage = stage("swapped");
     let disk = LoopFs::new(stage.path(), "pool", Kind::Ext4, 32);
     let mut daemon = start_with_pool(&stage, &disk);
     daemon.kill();
@@ -186,7 +186,7 @@ fn foreign_identity(stage: &Stage) -> Vec<u8> {
 
 #[test]
 fn a_pool_taken_out_of_the_configuration_is_still_answered_for() {
-    let stage = Stage::new("unconfigured");
+    let stage = stage("unconfigured");
     let disk = LoopFs::new(stage.path(), "pool", Kind::Ext4, 32);
     let mut daemon = start_with_pool(&stage, &disk);
     daemon.plugin().create("elsewhere", &json!({"pool": "other"})).expect("a sound pool");
@@ -297,4 +297,10 @@ fn assert_content(daemon: &Daemon) {
 fn clear(text: &str) {
     let plain = !text.trim().is_empty() && !text.contains('\n') && text.len() < 500;
     assert!(plain && !text.contains("panicked"), "not a clear error: {text:?}");
+}
+
+/// A stage whose mounts nobody else sees.
+fn stage(name: &str) -> Stage {
+    namespace::apart();
+    Stage::new(name)
 }

@@ -14,14 +14,14 @@ use serde_json::json;
 use support::{
     catalog,
     daemon::{Daemon, Setup},
-    mounts,
+    mounts, namespace,
     poll::{self, SOON},
     stage::Stage,
 };
 
 #[test]
 fn a_damaged_row_is_one_faulty_volume() {
-    let stage = Stage::new("row");
+    let stage = stage("row");
     let mut daemon = furnished(&stage);
     let row = "UPDATE volumes SET body = replace(body, 'vfs', 'vfz') WHERE name = 'one'";
     damage(&mut daemon, row);
@@ -41,7 +41,7 @@ fn a_damaged_row_is_one_faulty_volume() {
 
 #[test]
 fn a_damaged_row_can_be_removed() {
-    let stage = Stage::new("row");
+    let stage = stage("row");
     let mut daemon = furnished(&stage);
     damage(&mut daemon, "UPDATE volumes SET seal = 'x' WHERE name = 'one'");
     daemon.restart();
@@ -54,7 +54,7 @@ fn a_damaged_row_can_be_removed() {
 
 #[test]
 fn a_row_whose_name_cannot_be_told_makes_the_catalog_untrusted() {
-    let stage = Stage::new("row");
+    let stage = stage("row");
     let mut daemon = furnished(&stage);
     let id = daemon.control().volume("one")["id"].as_str().expect("an id").to_owned();
     damage(&mut daemon, "UPDATE volumes SET seal = 'x' WHERE name = 'one'");
@@ -65,7 +65,7 @@ fn a_row_whose_name_cannot_be_told_makes_the_catalog_untrusted() {
 
 #[test]
 fn damaged_references_and_jobs_harm_no_volume() {
-    let stage = Stage::new("row");
+    let stage = stage("row");
     let mut daemon = furnished(&stage);
     damage(&mut daemon, "UPDATE refs SET seal = 'x'; UPDATE jobs SET seal = 'x'");
     daemon.restart();
@@ -109,7 +109,7 @@ fn a_missing_database_is_not_served_and_can_be_rebuilt() {
 
 #[test]
 fn the_database_of_another_root_is_not_served_and_can_be_rebuilt() {
-    let other = Stage::new("other");
+    let other = stage("other");
     let mut foreign = furnished(&other);
     checkpoint(&mut foreign);
     untrusted_and_rebuilt(|daemon| {
@@ -119,7 +119,7 @@ fn the_database_of_another_root_is_not_served_and_can_be_rebuilt() {
 
 #[test]
 fn a_newer_schema_is_not_served_and_not_touched() {
-    let stage = Stage::new("newer");
+    let stage = stage("newer");
     let mut daemon = furnished(&stage);
     damage(&mut daemon, "PRAGMA user_version = 999");
     let before = fs::read(database(&daemon)).expect("ours");
@@ -136,7 +136,7 @@ fn a_newer_schema_is_not_served_and_not_touched() {
 /// Damages the files of a stopped daemon; afterwards only the control socket is
 /// served, doctor knows what to do, and that helps.
 fn untrusted_and_rebuilt(harm: impl FnOnce(&Daemon)) {
-    let stage = Stage::new("trust");
+    let stage = stage("trust");
     let mut daemon = furnished(&stage);
     checkpoint(&mut daemon);
     harm(&daemon);
@@ -244,4 +244,10 @@ fn database(daemon: &Daemon) -> PathBuf {
 
 fn pool(daemon: &Daemon) -> PathBuf {
     daemon.setup.root.join("pools/default")
+}
+
+/// A stage whose mounts nobody else sees.
+fn stage(name: &str) -> Stage {
+    namespace::apart();
+    Stage::new(name)
 }

@@ -16,6 +16,7 @@ use support::{
     daemon::{Daemon, Setup},
     load::Client,
     loopfs::{Kind, LoopFs},
+    namespace,
     operation::Op,
     poll::{self, SOON},
     random::{self, Random},
@@ -170,6 +171,7 @@ struct Machine {
 
 impl Machine {
     fn new(kind: Kind, layout: Layout) -> Self {
+        namespace::apart();
         let stage = Stage::new("power");
         let mut disks = vec![LoopFs::new(stage.path(), "disk", kind, 320)];
         if layout == Layout::Apart {

@@ -12,7 +12,7 @@ use serde_json::json;
 use support::{
     daemon::{Daemon, Setup},
     mounts,
-    namespace::Namespace,
+    namespace::{self, Namespace},
     poll::{self, SOON},
     stage::Stage,
 };
@@ -20,7 +20,7 @@ use support::{
 /// A stage with a daemon and a volume `v` on it.
 struct Scene {
     daemon: Daemon,
-    stage: Stage,
+    _stage: Stage,
 }
 
 impl Scene {
@@ -29,10 +29,11 @@ impl Scene {
     }
 
     fn with(change: impl FnOnce(Setup) -> Setup) -> Self {
+        namespace::apart();
         let stage = Stage::new("references");
         let daemon = change(Setup::new(&stage).env("BERTH_TEST_BOOT_ID", "one")).start();
         daemon.plugin().create("v", &json!({})).expect("a fresh daemon");
-        Self { daemon, stage }
+        Self { daemon, _stage: stage }
     }
 
     #[track_caller]
@@ -189,7 +190,7 @@ fn counts_survive_a_kill_and_a_clean_stop() {
 fn docker_cp_after_live_restore_leaves_a_running_container_its_volume() {
     let scene = Scene::new();
     scene.mount("container");
-    let container = Namespace::private(scene.stage.path());
+    let container = Namespace::private();
     scene.daemon.plugin().activate();
     // `docker cp`: in the new epoch its pair takes the count to zero.
     scene.mount("container");
@@ -211,7 +212,7 @@ fn docker_cp_after_live_restore_leaves_a_running_container_its_volume() {
 fn a_held_volume_stays_over_a_restart_without_references() {
     let mut scene = Scene::new();
     scene.mount("container");
-    let container = Namespace::private(scene.stage.path());
+    let container = Namespace::private();
     scene.unmount("container");
     scene.daemon.restart();
     scene.assert_count(0);
@@ -224,7 +225,7 @@ fn a_held_volume_stays_over_a_restart_without_references() {
 fn a_later_unmount_looks_again() {
     let scene = Scene::new();
     scene.mount("container");
-    let container = Namespace::private(scene.stage.path());
+    let container = Namespace::private();
     scene.unmount("container");
     container.end();
     scene.unmount("whatever");
@@ -235,7 +236,7 @@ fn a_later_unmount_looks_again() {
 fn a_mount_between_release_and_detach_keeps_the_volume() {
     let scene = Scene::new();
     scene.mount("one");
-    let container = Namespace::private(scene.stage.path());
+    let container = Namespace::private();
     scene.unmount("one");
     scene.mount("two");
     container.end();
@@ -265,7 +266,7 @@ fn the_sweep_leaves_confirmed_held_and_command_line_references() {
     }
     plugin.mount("confirmed", "x").expect("a sound volume");
     plugin.mount("held", "x").expect("a sound volume");
-    let container = Namespace::private(scene.stage.path());
+    let container = Namespace::private();
     plugin.mount("witness", "x").expect("a sound volume");
     scene.daemon.control().ok("POST", "/v1/volumes/command/mount", Some(&json!({"id": "x"})));
     scene.daemon.restart();
@@ -420,7 +421,7 @@ fn unconfirmed_references_that_nobody_holds_do_not_block_remove() {
 fn unconfirmed_references_that_somebody_holds_block_remove() {
     let mut scene = Scene::new();
     scene.mount("container");
-    let container = Namespace::private(scene.stage.path());
+    let container = Namespace::private();
     scene.daemon.restart();
     scene.daemon.plugin().remove("v").expect_err("a container has it");
     assert_eq!(scene.daemon.mounts().len(), 1);
@@ -433,7 +434,7 @@ fn unconfirmed_references_that_somebody_holds_block_remove() {
 fn remove_waits_a_moment_for_a_holder_that_is_about_to_go() {
     let scene = Scene::new();
     scene.mount("container");
-    let container = Namespace::private(scene.stage.path());
+    let container = Namespace::private();
     scene.unmount("container");
     thread::scope(|scope| {
         let removal = scope.spawn(|| scene.daemon.plugin().remove("v"));
@@ -454,7 +455,7 @@ fn a_slave_namespace_made_before_the_mount_does_not_hold_it() {
         share(&setup.root);
         setup
     });
-    let unit = Namespace::slave(scene.stage.path());
+    let unit = Namespace::slave();
     scene.mount("container");
     let mountpoint = scene.daemon.setup.root.join("mounts/v");
     assert_eq!(unit.mounts(&mountpoint).len(), 1, "the mount reached the namespace");
@@ -474,7 +475,7 @@ fn a_private_namespace_on_a_shared_root_holds() {
         setup
     });
     scene.mount("container");
-    let container = Namespace::private(scene.stage.path());
+    let container = Namespace::private();
     scene.unmount("container");
     scene.assert_count(0);
     scene.daemon.plugin().remove("v").expect_err("a container has it");

@@ -68,6 +68,8 @@ impl Engine {
             }
         }
         tokio::spawn(self.clone().detach_loop());
+        // What a crash left half purged need not wait for a round.
+        self.housekeeper.notify_one();
         tokio::spawn(self.clone().house_loop());
         tracing::info!(
             volumes = self.index.all_live().len(),

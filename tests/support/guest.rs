@@ -16,11 +16,11 @@ pub struct Guest {
     /// Its files there, and their content.
     pub files: BTreeMap<String, String>,
     id: String,
-    count: u64,
+    /// How many references it may have: one number, unless an answer was lost. A
+    /// Mount in the next epoch makes the count sure again, as it does for Docker.
+    counts: RangeInclusive<u64>,
     epoch: u64,
-    /// The operation whose answer was lost; a Mount in the next epoch makes the
-    /// count sure again, as it does for Docker.
-    unsure: Option<Op>,
+    unsure: bool,
 }
 
 impl Guest {
@@ -30,16 +30,16 @@ impl Guest {
             name: name.to_owned(),
             files: BTreeMap::new(),
             id: format!("guest-{number}"),
-            count: 0,
+            counts: 0..=0,
             epoch: 0,
-            unsure: None,
+            unsure: false,
         }
     }
 
     /// A random operation that makes sense now.
     pub fn next(&self, epoch: u64, serial: u64, random: &mut Random) -> Op {
         let (name, id) = (self.name.clone(), self.id.clone());
-        if self.unsure.is_some() || self.count == 0 {
+        if self.unsure || *self.counts.end() == 0 {
             return Op::Mount { name, by: By::Docker, id };
         }
         match random.below(100) {
@@ -63,12 +63,15 @@ impl Guest {
     pub fn apply(&mut self, op: &Op, epoch: u64) {
         match op {
             Op::Mount { .. } => {
-                let same = self.epoch == epoch && self.unsure.is_none();
-                self.count = if same { self.count + 1 } else { 1 };
+                let count = self.mounted(epoch);
+                self.counts = count..=count;
                 self.epoch = epoch;
-                self.unsure = None;
+                self.unsure = false;
             }
-            Op::Unmount { .. } => self.count -= 1,
+            Op::Unmount { .. } => {
+                let count = self.counts.end() - 1;
+                self.counts = count..=count;
+            }
             Op::Write { file, text, .. } => {
                 self.files.insert(file.clone(), text.clone());
             }
@@ -76,22 +79,24 @@ impl Guest {
         }
     }
 
-    /// The answer to `op` was lost.
-    pub fn lose(&mut self, op: &Op) {
-        if !matches!(op, Op::Remove { .. }) {
-            self.unsure = Some(op.clone());
-        }
+    /// The answer to `op` was lost: it was done, or not.
+    pub fn lose(&mut self, op: &Op, epoch: u64) {
+        let done = match op {
+            Op::Mount { .. } => self.mounted(epoch),
+            Op::Unmount { .. } => self.counts.end() - 1,
+            _ => return,
+        };
+        self.counts = done.min(*self.counts.start())..=done.max(*self.counts.end());
+        self.unsure = true;
     }
 
     /// How many references of this client the daemon may show.
-    pub fn counts(&self, lost_in: u64) -> RangeInclusive<u64> {
-        match &self.unsure {
-            None => self.count..=self.count,
-            Some(Op::Mount { .. }) if self.epoch != lost_in => {
-                self.count.min(1)..=self.count.max(1)
-            }
-            Some(Op::Mount { .. }) => self.count..=self.count + 1,
-            Some(_) => self.count - 1..=self.count,
-        }
+    pub fn counts(&self) -> RangeInclusive<u64> {
+        self.counts.clone()
+    }
+
+    /// The count after a Mount: the first of an epoch overwrites.
+    fn mounted(&self, epoch: u64) -> u64 {
+        if self.epoch == epoch && !self.unsure { self.counts.end() + 1 } else { 1 }
     }
 }

@@ -3,9 +3,9 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
 };
 
 use nix::mount::{MntFlags, umount2};
@@ -96,19 +96,18 @@ impl LoopFs {
             .args(["-x", "-r"])
             .arg(&self.mountpoint)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("xfs_io is installed (xfsprogs)");
         let input = tool.stdin.take().expect("stdin is piped");
-        let mut output = tool.stdout.take().expect("stdout is piped");
-        // The prompt says that the file system is open: from here on the cut is
-        // one ioctl away.
-        let mut byte = [0];
-        while byte[0] != b'>' {
-            assert_eq!(output.read(&mut byte).expect("a pipe"), 1, "xfs_io ended early");
-        }
-        Cut { tool, input, output }
+        // It has the file system open: from here on the cut is one ioctl away.
+        let files = format!("/proc/{}/fd", tool.id());
+        poll::holds("xfs_io has the file system open", SOON, || {
+            let mut files = fs::read_dir(&files).into_iter().flatten().flatten();
+            files.any(|file| fs::read_link(file.path()).is_ok_and(|path| path == self.mountpoint))
+        });
+        Cut { tool, input }
     }
 
     /// Writes until nothing more fits and returns the file that took the space.
@@ -140,7 +139,6 @@ impl Drop for LoopFs {
 pub struct Cut {
     tool: Child,
     input: ChildStdin,
-    output: ChildStdout,
 }
 
 impl Cut {
@@ -148,7 +146,6 @@ impl Cut {
     pub fn now(mut self) {
         self.input.write_all(b"shutdown\nquit\n").expect("xfs_io listens");
         drop(self.input);
-        let _ = io::copy(&mut self.output, &mut io::sink());
         assert!(self.tool.wait().expect("our own child").success(), "xfs_io shutdown works");
     }
 }

@@ -41,6 +41,9 @@ pub struct Volume {
     pub references: BTreeMap<(By, String), Reference>,
     /// Its files and their content.
     pub files: BTreeMap<String, String>,
+    /// A Remove whose answer was lost may have taken down its mount: references
+    /// that it would have dropped are still counted, and the next Mount mounts.
+    pub bare: bool,
     /// When it was removed: the how manieth removal of the slot that was.
     pub removed: u64,
 }
@@ -128,6 +131,7 @@ impl Slot {
                     *reference = Reference { count: 0, epoch };
                 }
                 reference.count += 1;
+                volume.bare = false;
             }
             Op::Unmount { name, by, id } => {
                 let key = (*by, id.clone());
@@ -190,6 +194,10 @@ impl Slot {
                 return Err(report);
             }
             *self = after;
+        } else if let Some(Op::Remove { name } | Op::Purge { name }) = lost
+            && let Some(volume) = self.live.get_mut(name)
+        {
+            volume.bare = true;
         }
         self.learn_ids(world);
         Ok(())
@@ -223,7 +231,9 @@ impl Slot {
             match (self.live.get(name), world.live.get(name)) {
                 (None, None) => {}
                 (Some(_), None) => found.push(format!("`{name}` is missing")),
-                (None, Some(view)) => found.push(format!("`{name}` exists: {view}")),
+                (None, Some(view)) => {
+                    found.push(format!("`{name}` exists ({}, {})", view["id"], view["state"]));
+                }
                 (Some(volume), Some(view)) => found
                     .extend(against(volume, view).into_iter().map(|d| format!("`{name}`: {d}"))),
             }
@@ -239,7 +249,11 @@ impl Slot {
             found.push(format!("removed `{}` ({id}) is not in the trash", self.trash[*id].0));
         }
         for id in shown.difference(&expected) {
-            found.push(format!("the trash has {}", world.removed[*id]));
+            let view = &world.removed[*id];
+            found.push(format!(
+                "the trash has {} ({id}), expires {}",
+                view["name"], view["expires"]
+            ));
         }
         found
     }
@@ -250,12 +264,14 @@ impl Slot {
         let mut found = Vec::new();
         for name in &self.names {
             let mounted = world.mounted(name);
-            let expected = usize::from(self.live.get(name).is_some_and(|v| v.count() > 0));
-            if mounted != expected {
+            let referenced = self.live.get(name).filter(|volume| volume.count() > 0);
+            let expected = usize::from(referenced.is_some());
+            let tolerated = mounted == 0 && referenced.is_some_and(|volume| volume.bare);
+            if mounted != expected && !tolerated {
                 found.push(format!("`{name}` is mounted {mounted} times, not {expected}"));
             }
             let folder = world.mounts.join(name).symlink_metadata().is_ok();
-            if folder != (expected > 0) {
+            if folder != (mounted > 0) {
                 found.push(format!("the mountpoint of `{name}` exists: {folder}"));
             }
         }
@@ -263,7 +279,7 @@ impl Slot {
             let Some(id) = volume.id.as_ref() else { continue };
             let data = world.pool.join("volumes").join(id).join("data");
             found.extend(content(name, volume, &data));
-            if volume.count() > 0 && found.is_empty() {
+            if volume.count() > 0 && !volume.bare && found.is_empty() {
                 found.extend(content(name, volume, &world.mounts.join(name)));
             }
         }

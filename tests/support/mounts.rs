@@ -24,9 +24,9 @@ pub struct Mount {
     pub options: String,
 }
 
-/// The mounts in the namespace of this process.
+/// The mounts in the namespace of this thread.
 pub fn here() -> Vec<Mount> {
-    table("/proc/self/mountinfo")
+    table("/proc/thread-self/mountinfo")
 }
 
 /// The mounts in the namespace of `pid`; empty once it is gone.

@@ -1,4 +1,4 @@
-//! A process in a mount namespace of its own, as a container is.
+//! Mount namespaces: one for a test, and processes in others, as containers are.
 
 use std::{
     io::Read as _,
@@ -6,7 +6,27 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
+};
+
 use super::mounts::{self, Mount};
+
+/// Gives this thread, and all that it starts from now on, mounts of their own.
+/// A namespace that somebody else makes meanwhile then holds none of ours, and
+/// nothing stays mounted when the test is killed.
+pub fn apart() {
+    unshare(CloneFlags::CLONE_NEWNS).expect("tests that mount run as root");
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("our own namespace");
+    // Copies of volumes that other tests have mounted would hold them.
+    for mount in mounts::here().iter().rev() {
+        if mount.point.to_string_lossy().contains("/berth-test-") {
+            let _ = umount2(&mount.point, MntFlags::MNT_DETACH);
+        }
+    }
+}
 
 /// A process that does nothing but have mounts. Dropped, it is killed.
 #[derive(Debug)]
@@ -14,34 +34,24 @@ pub struct Namespace {
     process: Child,
 }
 
-/// Lets go of the mounts of other tests, says so, and stays.
-const SCRIPT: &str = r#"
-awk -v own="$1/" 'index($5, "/berth-test-") && index($5 "/", own) != 1 { print $5 }' \
-    /proc/self/mountinfo | tac | xargs --no-run-if-empty umount --lazy
-echo
-exec sleep 300
-"#;
-
 impl Namespace {
-    /// Like a container: its copies of our mounts receive nothing from us. Of the
-    /// mounts of tests it has those below `stage` only, so that it does not hold
-    /// volumes of a test that happens to run beside it.
-    pub fn private(stage: &Path) -> Self {
-        Self::with("private", stage)
+    /// Like a container: its copies of our mounts receive nothing from us. Be
+    /// [`apart`] first, or it holds the volumes of tests that run beside this one.
+    pub fn private() -> Self {
+        Self::with("private")
     }
 
     /// Like a systemd unit with `PrivateTmp`: it receives our mounts and
     /// unmounts below shared mounts.
-    pub fn slave(stage: &Path) -> Self {
-        Self::with("slave", stage)
+    pub fn slave() -> Self {
+        Self::with("slave")
     }
 
-    fn with(propagation: &str, stage: &Path) -> Self {
+    fn with(propagation: &str) -> Self {
         // It ends by itself some time, should this process be killed.
         let mut process = Command::new("unshare")
             .args(["--mount", "--propagation", propagation])
-            .args(["sh", "-c", SCRIPT, "sh"])
-            .arg(stage)
+            .args(["sh", "-c", "echo; exec sleep 300"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     fs::File,
     io::{self, Write as _},
     path::Path,
@@ -40,6 +41,15 @@ pub enum Op {
     Undelete { id: String },
     /// `volume set` of one option.
     Set { name: String, key: String, value: String },
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write { name, file, .. } => write!(f, "write {file} in {name}"),
+            other => write!(f, "{other:?}"),
+        }
+    }
 }
 
 impl Op {

@@ -6,6 +6,7 @@ use super::{
     daemon::{Daemon, Setup},
     load::{Answer, Client},
     model::Slot,
+    namespace,
     operation::{By, Op},
     poll::{self, SOON},
     stage::Stage,
@@ -42,6 +43,7 @@ impl Story {
     /// A fresh stage whose first daemon will have this environment. Nothing is
     /// started that the environment could not stop.
     pub fn begin(env: &[(&str, String)]) -> Self {
+        namespace::apart();
         let stage = Stage::new("story");
         let mut setup = Setup::new(&stage).env("BERTH_LOG", "warn");
         for (name, value) in env {

@@ -108,7 +108,7 @@ impl Worker {
             Answer::Done(_) => self.guests[index].apply(&op, epoch),
             Answer::Refused(_) => {}
             Answer::Lost => {
-                self.guests[index].lose(&op);
+                self.guests[index].lose(&op, epoch);
                 self.lost = Some(op);
                 return false;
             }
@@ -143,7 +143,11 @@ impl Worker {
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
-        self.history.push_back(format!("epoch {}: {op:?} → {answer:?}", self.slot.epoch));
+        let shown = match &answer {
+            Answer::Done(_) => "done".to_owned(),
+            other => format!("{other:?}"),
+        };
+        self.history.push_back(format!("epoch {}: {op} → {shown}", self.slot.epoch));
         match &answer {
             Answer::Done(_) => assert!(allowed, "{op:?} must be refused; {}", self.report()),
             Answer::Refused(text) => assert!(!allowed, "{op:?}: {text}; {}", self.report()),
@@ -194,6 +198,9 @@ impl Worker {
                 _ if anonymous => mount(name, client, random),
                 _ => set(name, !volume.files.is_empty(), random),
             });
+        }
+        if volume.bare {
+            return Some(mount(name, client, random));
         }
         let (by, id) = (*random.pick(&held)).clone();
         Some(match random.below(100) {
