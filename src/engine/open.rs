@@ -41,7 +41,10 @@ impl Engine {
         let mut state = State::load(&setup)?;
         let damaged = std::mem::take(&mut state.loaded.damaged);
         let engine = Arc::new(state.into_engine(setup, lock, started)?);
-        engine.recover_all(&damaged).await?;
+        engine.probe_pools().await;
+        engine.name_damaged(&damaged).await?;
+        engine.adopt_mounts().await?;
+        engine.begin().await;
         Ok(engine)
     }
 
@@ -51,17 +54,19 @@ impl Engine {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn open_anew(setup: Setup) -> Result<Arc<Self>> {
-        {
-            let _lock = prepare(&setup)?;
-            Database::set_aside(&setup.paths.root)?;
-        }
-        Self::open(setup).await
+        let started = Instant::now();
+        let lock = prepare(&setup)?;
+        Database::set_aside(&setup.paths.root)?;
+        let engine = Arc::new(State::load(&setup)?.into_engine(setup, lock, started)?);
+        engine.probe_pools().await;
+        // What is mounted is adopted when the records are there: until then every
+        // mount would look like one of no volume.
+        engine.begin().await;
+        Ok(engine)
     }
 
-    async fn recover_all(self: &Arc<Self>, damaged: &[String]) -> Result<()> {
-        self.probe_pools().await;
-        self.name_damaged(damaged).await?;
-        self.adopt_mounts().await?;
+    /// Recovers all pools, and lets what goes on by itself go on.
+    async fn begin(self: &Arc<Self>) {
         for pool in self.pools.values() {
             if tokio::time::timeout(POOLS, self.recover_pool(pool)).await.is_err() {
                 tracing::warn!(pool = pool.name, "recovery goes on in the background");
@@ -76,7 +81,6 @@ impl Engine {
             milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "ready"
         );
-        Ok(())
     }
 
     async fn probe_pools(&self) {

@@ -63,6 +63,8 @@ impl Engine {
                 tally.problems.push(error.chain());
             }
         }
+        // Mounts of before belong to the volumes that are known again now.
+        self.adopt_mounts().await?;
         self.writer.flush().await?;
         let done = format!(
             "records made: {} ({} of them in the trash), known before: {}",

@@ -107,7 +107,7 @@ impl Engine {
     }
 
     /// Puts options and sidecar in force that may be those of before.
-    async fn describe_again(self: &Arc<Self>, volume: &Arc<Volume>, pool: &Arc<Pool>) {
+    pub(super) async fn describe_again(self: &Arc<Self>, volume: &Arc<Volume>, pool: &Arc<Pool>) {
         let described = self
             .until_ready(pool, None, volume, |backend, op, record| {
                 backend.describe(op, &record.handle, &record.sidecar())
@@ -115,10 +115,13 @@ impl Engine {
             .await;
         match described {
             Ok(()) => self.settle(volume, State::Ready),
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                self.fault(volume, "recover", &error);
+            }
+            // A full or absent disk: it stays unsettled, and is tried again.
+            Err(error) => {
                 tracing::warn!(volume = %volume.record().name, error = %error.chain(), "describe");
             }
-            Err(error) => self.fault(volume, "recover", &error),
         }
     }
 

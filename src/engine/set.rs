@@ -1,4 +1,10 @@
 //! Changing options of a volume that exists.
+//!
+//! ```text
+//! commit (unsettled) ─▶ backend.apply ─▶ answer ─▶ backend.describe ─▶ settled (later)
+//! ```
+//! What can fail for the user's sake happens before the answer; syncs and the
+//! sidecar follow, since recovery repeats them for an unsettled record.
 
 use std::sync::Arc;
 
@@ -11,7 +17,7 @@ use crate::{
 };
 
 impl Engine {
-    /// Changes options of a volume, on disk before it answers.
+    /// Changes options of a volume, durable and in force before it answers.
     ///
     /// # Errors
     /// `NotFound`; `Invalid`, `Unsupported` for what cannot be changed;
@@ -43,19 +49,21 @@ impl Engine {
         // From here on the work is its own: a caller who hangs up leaves no half.
         let engine = self.clone();
         let work = tokio::spawn(async move {
-            let _lock = lock;
-            let described = engine
+            let applied = engine
                 .until_ready(&pool, None, &volume, |backend, op, record| {
-                    backend.describe(op, &record.handle, &record.sidecar())
+                    backend.apply(op, &record.handle, &record.sidecar())
                 })
                 .await;
-            match described {
-                Ok(()) => {
-                    engine.settle(&volume, State::Ready);
-                    Ok(engine.view(&volume))
-                }
-                Err(error) => Err(engine.revert(&volume, old, &pool, error).await),
+            if let Err(error) = applied {
+                let _lock = lock;
+                return Err(engine.revert(&volume, old, &pool, error).await);
             }
+            let view = engine.view(&volume);
+            tokio::spawn(async move {
+                let _lock = lock;
+                engine.describe_again(&volume, &pool).await;
+            });
+            Ok(view)
         });
         work.await.unwrap_or_else(|_| Err(Error::internal("`set` panicked")))
     }

@@ -47,7 +47,14 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// [`Observed::Incomplete`].
     fn create(&self, op: &Op, volume: &Handle, sidecar: &Sidecar) -> Result<Progress<Change>>;
 
-    /// Applies changed options and writes the sidecar anew.
+    /// Puts changed options in force, at once but not durably: that is
+    /// [`describe`](Self::describe), which follows.
+    ///
+    /// # Errors
+    /// `NotFound` if the volume is not there.
+    fn apply(&self, op: &Op, volume: &Handle, sidecar: &Sidecar) -> Result<Progress<Change>>;
+
+    /// [`apply`](Self::apply), durably, and the sidecar written anew.
     ///
     /// # Errors
     /// `NotFound` if the volume is not there.

@@ -59,6 +59,7 @@ macro_rules! conformance {
                 many_volumes_at_once, the_pool_says_how_full_it_is, cancelled_calls_do_nothing;
             content: the_trash_keeps_content, a_name_used_again_shows_nothing_old,
                 owner_and_mode_are_in_force, changed_options_are_in_force,
+                options_are_in_force_before_they_are_described,
                 what_a_container_changed_stays, describe_writes_the_sidecar;
             identity: a_new_place_becomes_a_pool, an_identity_stays,
                 another_host_is_refused_until_it_takes_over, another_pool_is_refused,

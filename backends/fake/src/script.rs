@@ -12,12 +12,13 @@ use std::{
 use berth_api::{Error, ErrorKind, Observed, Result};
 
 /// Every word before the equals sign.
-const CALLS: [&str; 15] = [
+const CALLS: [&str; 16] = [
     "*",
     "identify",
     "take-over",
     "plan",
     "create",
+    "apply",
     "describe",
     "remove",
     "restore",

@@ -57,25 +57,51 @@ impl Tree {
         Ok(Change::Done)
     }
 
-    /// Puts changed options in force and writes the sidecar anew.
+    /// Puts changed options in force; no sync.
     ///
     /// What is as before is left alone: a container may have given its own
     /// directory another owner since.
     ///
     /// # Errors
     /// `NotFound` if the volume is not there.
-    pub fn describe(&self, id: VolumeId, sidecar: &Sidecar) -> Result<Change> {
+    pub fn apply(&self, id: VolumeId, sidecar: &Sidecar) -> Result<Change> {
         let folder = self.live(id)?;
-        let what = || format!("pool `{}`: describe volume {id}", self.name);
-        let data = folder.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
         let old = read_sidecar(&folder, id);
-        let (before, after) =
-            (old.as_ref().ok().map(|old| &old.spec.options), &sidecar.spec.options);
+        let changed = self.put_in_force(&folder, id, old.as_ref().ok(), sidecar)?;
+        Ok(if changed.is_some() { Change::Done } else { Change::Already })
+    }
+
+    /// The content's directory, if its owner or mode had to change.
+    fn put_in_force(
+        &self,
+        folder: &Dir,
+        id: VolumeId,
+        old: Option<&Sidecar>,
+        new: &Sidecar,
+    ) -> Result<Option<Dir>> {
+        let data = folder.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
+        let (before, after) = (old.map(|old| &old.spec.options), &new.spec.options);
         let uid = changed(before, after, |options| options.uid);
         let gid = changed(before, after, |options| options.gid);
         let mode = changed(before, after, |options| options.mode.map(Mode::bits));
-        if uid.or(gid).or(mode).is_some() {
-            data.set_access(uid, gid, mode).and_then(|()| data.sync()).context(what)?;
+        if uid.or(gid).or(mode).is_none() {
+            return Ok(None);
+        }
+        data.set_access(uid, gid, mode)
+            .context(|| format!("pool `{}`: change the owner of volume {id}", self.name))?;
+        Ok(Some(data))
+    }
+
+    /// [`apply`](Self::apply), durably, and the sidecar written anew.
+    ///
+    /// # Errors
+    /// `NotFound` if the volume is not there.
+    pub fn describe(&self, id: VolumeId, sidecar: &Sidecar) -> Result<Change> {
+        let folder = self.live(id)?;
+        let what = || format!("pool `{}`: describe volume {id}", self.name);
+        let old = read_sidecar(&folder, id);
+        if let Some(data) = self.put_in_force(&folder, id, old.as_ref().ok(), sidecar)? {
+            data.sync().context(what)?;
         }
         if old.is_ok_and(|old| old == *sidecar) {
             folder.sync().context(what)?;

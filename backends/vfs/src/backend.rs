@@ -45,6 +45,11 @@ impl Backend for Vfs {
         self.tree.create(own(volume, sidecar)?, sidecar).map(Progress::Ready)
     }
 
+    fn apply(&self, op: &Op, volume: &Handle, sidecar: &Sidecar) -> Result<Progress<Change>> {
+        op.check()?;
+        self.tree.apply(own(volume, sidecar)?, sidecar).map(Progress::Ready)
+    }
+
     fn describe(&self, op: &Op, volume: &Handle, sidecar: &Sidecar) -> Result<Progress<Change>> {
         op.check()?;
         self.tree.describe(own(volume, sidecar)?, sidecar).map(Progress::Ready)

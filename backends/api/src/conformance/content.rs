@@ -47,6 +47,21 @@ pub fn owner_and_mode_are_in_force<S: Stage>() {
     assert_eq!(pool.attach(&open).access(), (0, 0, 0o1777));
 }
 
+/// `volume set` answers after `apply`; `describe` follows, perhaps much later.
+pub fn options_are_in_force_before_they_are_described<S: Stage>() {
+    let pool = Pool::<S>::new();
+    let (handle, mut sidecar) = pool.volume("db", &[("uid", "999")]);
+    sidecar.spec.options.uid = Some(42);
+    let applied = settled(|| pool.backend.apply(&op(), &handle, &sidecar));
+    assert_eq!(applied.expect("applied"), Change::Done);
+    assert_eq!(pool.attach(&handle).access(), (42, 0, 0o755));
+    let described = settled(|| pool.backend.describe(&op(), &handle, &sidecar));
+    assert_eq!(described.expect("described"), Change::Done);
+    assert_eq!(pool.attach(&handle).access(), (42, 0, 0o755));
+    let again = settled(|| pool.backend.apply(&op(), &handle, &sidecar));
+    assert_eq!(again.expect("applied"), Change::Already);
+}
+
 /// `volume set`, also for a volume that holds data.
 pub fn changed_options_are_in_force<S: Stage>() {
     let pool = Pool::<S>::new();
