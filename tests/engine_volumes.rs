@@ -170,6 +170,20 @@ fn labels_survive_a_daemon_that_is_away() {
     assert_eq!(rig.engine.inspect("volume", "db", "{{.Labels.team}}"), "web");
 }
 
+/// Docker repeats a Get that was cut off, with an empty body, and takes any error
+/// for "no such volume": the volume's labels must outlive that.
+#[test]
+fn labels_survive_a_get_that_was_cut_off() {
+    let rig = Rig::with_proxy("volumes");
+    rig.engine.ok(&["volume", "create", "-d", "berth", "--label", "team=web", "db"]);
+
+    rig.proxy().lose("Get");
+    rig.engine.run(&["volume", "inspect", "db"]);
+
+    assert!(rig.berth.log().contains("hung up on a repeated Get"), "Docker repeats the call");
+    assert_eq!(rig.engine.inspect("volume", "db", "{{.Labels.team}}"), "web");
+}
+
 /// Docker does not check names of plugin volumes; Berth does.
 #[test]
 fn hostile_names_are_refused() {

@@ -102,12 +102,22 @@ pub struct Reply {
     pub allow: Option<&'static str>,
     /// Nothing more is read from this connection.
     pub close: bool,
+    /// Nothing is written: the connection just ends. For where every answer would
+    /// be taken for one that it is not.
+    pub hang_up: bool,
 }
 
 impl Reply {
     /// A reply with this body.
     pub fn new(status: StatusCode, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, content_type, body: body.into(), allow: None, close: false }
+        Self { status, content_type, body: body.into(), allow: None, close: false, hang_up: false }
+    }
+
+    /// No reply: the connection ends.
+    pub fn hang_up() -> Self {
+        let mut reply = Self::new(StatusCode::BAD_REQUEST, "text/plain", []);
+        reply.hang_up = true;
+        reply
     }
 
     /// The reply to a fault: closes the connection where its rest cannot be

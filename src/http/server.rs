@@ -9,10 +9,15 @@
 //!
 //! It knows nothing of the protocols: a [`Service`] makes the replies.
 
-use std::{convert::Infallible, fmt::Debug, io, os::unix, sync::Arc, time::Duration};
+use std::{
+    error,
+    fmt::{self, Debug},
+    io,
+    os::unix,
+    sync::Arc,
+    time::Duration,
+};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -32,8 +37,9 @@ pub trait Service: Debug + Send + Sync + 'static {
     /// Answers one request. Runs to its end even if the client hangs up.
     fn answer(self: Arc<Self>, request: Request) -> impl Future<Output = Reply> + Send + 'static;
 
-    /// The reply where [`answer`](Self::answer) could not be asked, or gave none.
-    fn excuse(&self, fault: Fault) -> Reply;
+    /// The reply for `path` where [`answer`](Self::answer) could not be asked, or
+    /// gave none.
+    fn excuse(&self, path: &str, fault: Fault) -> Reply;
 }
 
 /// What one server takes.
@@ -217,7 +223,7 @@ impl<S: Service> Connection<S> {
                 progress.begin();
                 let reply = this.reply(request, peer).await;
                 progress.end();
-                Ok::<Response<Full<Bytes>>, Infallible>(reply.into())
+                if reply.hang_up { Err(HungUp) } else { Ok(Response::from(reply)) }
             }
         });
         let connection = http1::Builder::new()
@@ -248,11 +254,12 @@ impl<S: Service> Connection<S> {
         };
         let body = match body {
             Ok(body) => body,
-            Err(fault) => return self.service.excuse(fault).after(fault),
+            Err(fault) => return self.service.excuse(head.uri.path(), fault).after(fault),
         };
+        let path = head.uri.path().to_owned();
         let request = Request {
             method: head.method,
-            path: head.uri.path().to_owned(),
+            path: path.clone(),
             query: head.uri.query().map(ToOwned::to_owned),
             body,
             peer,
@@ -267,9 +274,21 @@ impl<S: Service> Connection<S> {
             },
             () = reached(&mut self.stop, Stop::Over) => Fault::Stopping,
         };
-        self.service.excuse(fault).after(fault)
+        self.service.excuse(&path, fault).after(fault)
     }
 }
+
+/// Makes hyper end a connection without a reply.
+#[derive(Debug)]
+struct HungUp;
+
+impl fmt::Display for HungUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("hung up on purpose")
+    }
+}
+
+impl error::Error for HungUp {}
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{Arc, Mutex},
 };
 
 use super::{
@@ -17,27 +17,40 @@ use super::{
 #[derive(Debug)]
 pub struct Proxy {
     server: Server,
+    /// The call that is lost next.
+    lost: Arc<Mutex<Option<&'static str>>>,
 }
 
 impl Proxy {
     /// Tees between `socket` and `upstream`.
     #[track_caller]
     pub fn start(socket: &Path, upstream: PathBuf) -> Self {
-        Self { server: Server::start(socket, move |request| forward(&upstream, request)) }
+        let lost = Arc::<Mutex<Option<&'static str>>>::default();
+        let next = Arc::clone(&lost);
+        let server = Server::start(socket, move |request| {
+            let mut next = next.lock().expect("no panic");
+            if next.is_some_and(|method| request.path().ends_with(method)) {
+                *next = None;
+                return None;
+            }
+            drop(next);
+            forward(&upstream, request)
+        });
+        Self { server, lost }
+    }
+
+    /// From now on as [`Self::losing`].
+    pub fn lose(&self, method: &'static str) {
+        *self.lost.lock().expect("no panic") = Some(method);
     }
 
     /// As [`Self::start`], but the first call of `method` is read and then its
     /// connection closed, as by a plugin that dies with a call in flight.
     #[track_caller]
     pub fn losing(socket: &Path, upstream: PathBuf, method: &'static str) -> Self {
-        let lost = AtomicBool::new(false);
-        let server = Server::start(socket, move |request| {
-            if request.path().ends_with(method) && !lost.swap(true, Ordering::SeqCst) {
-                return None;
-            }
-            forward(&upstream, request)
-        });
-        Self { server }
+        let proxy = Self::start(socket, upstream);
+        proxy.lose(method);
+        proxy
     }
 }
 

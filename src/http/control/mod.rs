@@ -84,7 +84,7 @@ impl Service for Control {
         })
     }
 
-    fn excuse(&self, fault: Fault) -> Reply {
+    fn excuse(&self, _: &str, fault: Fault) -> Reply {
         answer::fault(fault)
     }
 }

@@ -4,7 +4,9 @@
 //! the engine in between. What Docker does with an answer decides over data and
 //! labels: any `Err` of `Get` means "no such volume", an `Err` of `Unmount` is
 //! the last that is heard of a reference, and a call that was cut off comes
-//! again with an empty body, which must never be taken for a request.
+//! again with an empty body, which must never be taken for a request. A Get that
+//! cannot be answered is hung up on: after a connection error Docker keeps what
+//! it knows, after an `Err` it drops the volume's labels for good.
 
 pub mod answer;
 pub mod call;
@@ -73,6 +75,10 @@ impl Docker {
 
 impl Service for Docker {
     async fn answer(self: Arc<Self>, request: Request) -> Reply {
+        if Verb::of(&request.path) == Some(Verb::Get) && request.body.is_empty() {
+            tracing::warn!("hung up on a repeated Get that does not say of what");
+            return Reply::hang_up();
+        }
         let call = match decode(&request) {
             Ok(call) => call,
             Err((status, error)) => {
@@ -95,7 +101,10 @@ impl Service for Docker {
         reply(result)
     }
 
-    fn excuse(&self, fault: Fault) -> Reply {
+    fn excuse(&self, path: &str, fault: Fault) -> Reply {
+        if Verb::of(path) == Some(Verb::Get) && matches!(fault, Fault::Panicked | Fault::Stopping) {
+            return Reply::hang_up();
+        }
         // Docker reads `Err` of any status; only 200 is the same in all versions.
         answer::failure(StatusCode::OK, &Error::from(fault))
     }

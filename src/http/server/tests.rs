@@ -32,7 +32,7 @@ impl Service for Echo {
         Reply::new(StatusCode::OK, "text/plain", request.body)
     }
 
-    fn excuse(&self, fault: Fault) -> Reply {
+    fn excuse(&self, _: &str, fault: Fault) -> Reply {
         Reply::new(fault.status(), "text/plain", format!("{fault:?}"))
     }
 }
