@@ -89,8 +89,10 @@ lane_clippy() {
         cargo clippy --locked --workspace -- -D warnings
 }
 
+# Private items too: the code map is written for those who work on it.
 lane_doc() {
-    RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --features testing
+    RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --features testing \
+        --document-private-items
 }
 
 # Advisories need a database that is fetched from the net; they are not checked.
