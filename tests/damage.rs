@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::fs;
+use std::{fs, io::Write as _};
 
 use serde_json::json;
 use support::{
@@ -230,7 +230,9 @@ fn furnish(daemon: Daemon) -> Daemon {
     for name in ["idle", "busy"] {
         plugin.create(name, &json!({})).expect("a fresh daemon");
         let mountpoint = plugin.mount(name, "one").expect("a fresh daemon");
-        fs::write(mountpoint.join("kept"), name).expect("a mounted volume");
+        let mut file = fs::File::create(mountpoint.join("kept")).expect("a mounted volume");
+        file.write_all(name.as_bytes()).expect("a mounted volume");
+        file.sync_all().expect("a mounted volume");
     }
     plugin.unmount("idle", "one").expect("it was mounted");
     poll::holds("only one is mounted", SOON, || daemon.mounts().len() == 1);

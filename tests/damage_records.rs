@@ -127,7 +127,7 @@ fn a_newer_schema_is_not_served_and_not_touched() {
     let diagnosis = assert_untrusted(&daemon);
     assert!(diagnosis.contains("newer"), "{diagnosis}");
     daemon.stop();
-    assert_eq!(fs::read(database(&daemon)).expect("ours"), before, "not touched");
+    assert!(fs::read(database(&daemon)).expect("ours") == before, "it was touched");
     catalog::execute(&database(&daemon), "PRAGMA user_version = 1");
     daemon.restart();
     assert_whole(&daemon);
@@ -232,10 +232,7 @@ fn damage(daemon: &mut Daemon, statements: &str) {
 fn checkpoint(daemon: &mut Daemon) {
     daemon.stop();
     mounts::detach_below(&daemon.setup.root.join("mounts"));
-    catalog::execute(
-        &database(daemon),
-        "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE",
-    );
+    catalog::execute(&database(daemon), "PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 fn database(daemon: &Daemon) -> PathBuf {

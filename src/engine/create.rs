@@ -65,6 +65,11 @@ impl Engine {
         loop {
             if let Some(volume) = self.index.live(&name) {
                 confirm(&volume, &given)?;
+                if volume.read(|life| life.unproven) {
+                    let pool = volume.record().pool;
+                    self.configured(&pool)?.ready().await?;
+                    return Err(volume.still_busy());
+                }
                 return Ok(self.view(&volume));
             }
             let pool = self.pool_for(given.get("pool").map(String::as_str))?;

@@ -89,8 +89,7 @@ impl Index {
     /// Adds a volume or files it anew after its state changed: its name is its
     /// own while it is live.
     pub(super) fn file(&self, volume: &Arc<Volume>) {
-        let (name, live) =
-            volume.read(|life| (life.record.name.clone(), life.record.state.is_live()));
+        let (name, live) = volume.read(|life| (life.record.name.clone(), life.is_live()));
         self.write(|inner| {
             inner.volumes.insert(volume.id, volume.clone());
             if live {

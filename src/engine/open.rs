@@ -167,8 +167,12 @@ impl State {
         let index = Index::default();
         for record in loaded.records {
             let references = by_volume.remove(&record.id).unwrap_or_default();
+            let unproven = matches!(record.state, catalog::State::Creating { accepted: false });
             let volume = Volume::new(record);
-            volume.write(|life| life.references.extend(references));
+            volume.write(|life| {
+                life.references.extend(references);
+                life.unproven = unproven;
+            });
             index.file(&volume);
         }
         Ok(Engine {

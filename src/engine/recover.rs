@@ -60,6 +60,7 @@ impl Engine {
     ) -> Result<()> {
         let record = volume.record();
         let observed = inspect(pool, &record).await?;
+        volume.write(|life| life.unproven = false);
         let action = decide(&record, observed);
         if action != Action::Keep {
             tracing::info!(volume = %record.name, state = record.state.as_str(), ?observed, ?action, "recover");

@@ -69,7 +69,7 @@ impl Engine {
         };
         let (state, reason) = match (&record.state, away) {
             (State::Faulty { during, error }, _) => ("faulty", Some(format!("{during}: {error}"))),
-            (state, Some(why)) if state.is_live() => ("unavailable", Some(why)),
+            (_, Some(why)) if life.is_live() => ("unavailable", Some(why)),
             (state, _) => (state.as_str(), life.waiting.clone()),
         };
         let (removed, expires) = match record.state {
@@ -198,7 +198,7 @@ impl Engine {
         for volume in self.index.all() {
             volume.read(|life| {
                 if life.record.pool == pool {
-                    live += u64::from(life.record.state.is_live());
+                    live += u64::from(life.is_live());
                     removed += u64::from(life.record.state.can_come_back());
                 }
             });

@@ -34,6 +34,10 @@ pub(super) struct Life {
     pub(super) references: BTreeMap<Key, Reference>,
     /// It is mounted at its mountpoint, as far as the engine did or saw.
     pub(super) mounted: bool,
+    /// It was being created when the daemon ended, and its pool has not said yet
+    /// whether it is there. Success may have been answered: no evidence is not
+    /// absence, so it is answered for.
+    pub(super) unproven: bool,
     /// A process in another mount namespace had it when last looked at.
     pub(super) held: Option<bool>,
     /// Counts mounts; a look at the kernel is worth nothing if it moved.
@@ -58,6 +62,7 @@ impl Volume {
                 record,
                 references: BTreeMap::new(),
                 mounted: false,
+                unproven: false,
                 held: None,
                 generation: 0,
                 waiting: None,
@@ -121,6 +126,11 @@ impl Volume {
 }
 
 impl Life {
+    /// Whether the name belongs to this volume.
+    pub(super) fn is_live(&self) -> bool {
+        self.record.state.is_live() || self.unproven
+    }
+
     /// How many mounts are counted.
     pub(super) fn total(&self) -> u64 {
         self.references.values().map(|reference| reference.count).sum()
