@@ -36,6 +36,7 @@ pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod rig;
+pub mod scene;
 pub mod server;
 pub mod stage;
 pub mod story;
