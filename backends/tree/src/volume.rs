@@ -87,8 +87,18 @@ impl Tree {
         if uid.or(gid).or(mode).is_none() {
             return Ok(None);
         }
+        let what = || format!("pool `{}`: change the owner of volume {id}", self.name);
+        let was = data.access().context(what)?;
         data.set_access(uid, gid, mode)
-            .context(|| format!("pool `{}`: change the owner of volume {id}", self.name))?;
+            .inspect_err(|_| {
+                // Half of it is not what anybody asked for.
+                let _ = data.set_access(
+                    uid.and(Some(was.uid)),
+                    gid.and(Some(was.gid)),
+                    mode.and(Some(was.mode)),
+                );
+            })
+            .context(what)?;
         Ok(Some(data))
     }
 

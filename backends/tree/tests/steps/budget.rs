@@ -4,13 +4,12 @@
 //! is chosen by the environment of the process, so that the test runs itself
 //! again with one.
 
-use std::{
-    collections::BTreeMap, env, fs::File, os::unix::fs::FileExt as _, path::PathBuf,
-    process::Command, time::Duration,
-};
+use std::{env, fs::File, os::unix::fs::FileExt as _, path::PathBuf, time::Duration};
 
-use berth_api::{HostId, Layout, Op, Options, Sidecar, VolumeId, VolumeSpec};
+use berth_api::{HostId, Op};
 use berth_tree::Tree;
+
+use crate::{again, sidecar};
 
 const TRACE: &str = "BERTH_FAILPOINTS_TRACE";
 
@@ -21,13 +20,11 @@ const DIRECTORY: &str = "durable.sync-directory";
 fn each_call_costs_what_the_architecture_says() {
     let Some(trace) = env::var_os(TRACE).map(PathBuf::from) else {
         let stage = tempfile::tempdir().expect("a temporary directory");
-        let again = Command::new(env::current_exe().expect("this test"))
-            .args(["--exact", "each_call_costs_what_the_architecture_says", "--nocapture"])
-            .env(TRACE, stage.path().join("trace"))
-            .output()
-            .expect("it runs again");
-        let said = String::from_utf8_lossy(&again.stderr);
-        assert!(again.status.success(), "{}{said}", String::from_utf8_lossy(&again.stdout));
+        again(
+            "budget::each_call_costs_what_the_architecture_says",
+            TRACE,
+            stage.path().join("trace").as_os_str(),
+        );
         return;
     };
     let stage = tempfile::tempdir().expect("a temporary directory");
@@ -111,20 +108,5 @@ impl Trace {
         let mut steps = self.steps();
         steps.retain(|step| step == FILE || step == DIRECTORY);
         steps
-    }
-}
-
-fn sidecar(given: &[(&str, &str)]) -> Sidecar {
-    let given: BTreeMap<_, _> =
-        given.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Sidecar {
-        spec: VolumeSpec {
-            id: VolumeId::random(),
-            name: "db".parse().expect("a valid name"),
-            created: "2026-01-02T03:04:05Z".parse().expect("a valid time"),
-            options: Options::parse(&given).expect("valid options"),
-            given,
-        },
-        layout: Layout::Subdirectory,
     }
 }
