@@ -5,6 +5,7 @@
 
 mod answers;
 mod live;
+mod stand_in;
 #[path = "../support/mod.rs"]
 mod support;
 mod words;
