@@ -34,7 +34,7 @@ const PACE: Duration = Duration::from_millis(50);
 /// What the kernel shows of one volume.
 #[derive(Debug)]
 pub(super) struct Evidence {
-    /// It is mounted at its mountpoint.
+    /// It is mounted at its mountpoint, or the bare folder was left there.
     pub(super) mounted: bool,
     /// Who has it in another mount namespace; `None` where that cannot be seen.
     pub(super) holders: Option<Vec<Holder>>,
@@ -171,8 +171,9 @@ impl Engine {
             };
             Ok(found
                 .iter()
-                .map(|found| Evidence {
-                    mounted: found.is_some(),
+                .zip(&targets)
+                .map(|(found, target)| Evidence {
+                    mounted: found.is_some() || target.symlink_metadata().is_ok(),
                     holders: match (found, sees_others) {
                         (None, _) => Some(Vec::new()),
                         (Some(_), false) => None,
@@ -207,10 +208,8 @@ fn unmount(target: &Path) -> Result<()> {
         ))
         .with_hint(format!("`fuser -vm {}` shows which", target.display())));
     }
-    if let Err(error) = remove_folder(target) {
-        tracing::warn!(folder = %target.display(), %error, "remove the mountpoint");
-    }
-    Ok(())
+    // A bare folder would let a container write beneath a missing mount.
+    remove_folder(target).context(|| format!("remove `{}`", target.display()))
 }
 
 fn is_idle(life: &Life) -> bool {

@@ -48,11 +48,10 @@ impl Engine {
         let lock = volume.lock_by(deadline).await?;
         let record = volume.record();
         match record.state {
-            State::Removed { .. } if record.state.can_come_back() => {}
+            // Still `removing`: the move failed, and is not waited for.
+            State::Removed { .. } | State::Removing { .. } if record.state.can_come_back() => {}
             State::Removed { .. } | State::Removing { .. } => {
-                return Err(Error::not_found(format!(
-                    "volume `{name}` is being deleted for good, or its pool is away"
-                )));
+                return Err(Error::not_found(format!("volume `{name}` is being deleted for good")));
             }
             _ => return Err(taken()),
         }
@@ -83,10 +82,13 @@ impl Engine {
             .await;
         match restored {
             Ok(()) => self.settle(volume, State::Ready),
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                self.fault(volume, "undelete", &error);
+            }
+            // It stays unsettled: recovery and the housekeeper try again.
+            Err(error) => {
                 tracing::warn!(volume = %volume.record().name, error = %error.chain(), "undelete");
             }
-            Err(error) => self.fault(volume, "undelete", &error),
         }
     }
 
