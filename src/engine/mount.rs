@@ -166,7 +166,11 @@ impl Engine {
     }
 
     /// Attaches and mounts; the caller has the lock.
-    async fn attach(&self, volume: &Volume, job: &mut Option<Arc<Job>>) -> Result<()> {
+    async fn attach(
+        self: &Arc<Self>,
+        volume: &Arc<Volume>,
+        job: &mut Option<Arc<Job>>,
+    ) -> Result<()> {
         let (record, waiting) = volume.read(|life| (life.record.clone(), life.waiting.clone()));
         let name = &record.name;
         match &record.state {
@@ -184,6 +188,17 @@ impl Engine {
         }
         let pool = self.configured(&record.pool)?;
         pool.ready().await?;
+        if record.unsettled {
+            // An undelete or a set whose effect failed for the moment.
+            self.finish_undelete(volume, &pool).await;
+            if volume.read(|life| life.record.unsettled) {
+                let error = Error::unavailable(format!("volume `{name}` is not in order yet"));
+                return Err(error.with_hint("its pool has a problem: see `berth doctor`"));
+            }
+            if let State::Faulty { during, error } = volume.record().state {
+                return Err(faulty(name, &during, &error));
+            }
+        }
         let target = self.mountpoint(name.as_str());
         loop {
             let op =

@@ -67,12 +67,15 @@ impl Engine {
         }
         match action {
             Action::Keep => {}
-            Action::Settle => self.settle(volume, State::Ready),
-            Action::MarkRemoved => {
-                if let State::Removing { at, expires } = record.state {
-                    self.settle(volume, State::Removed { at, expires, purging: false });
-                }
+            Action::Settle => {
+                // What is there may not be on stable storage: the repeated call syncs.
+                self.until_ready(pool, None, volume, |backend, op, record| {
+                    backend.create(op, &record.handle, &record.sidecar())
+                })
+                .await?;
+                self.settle(volume, State::Ready);
             }
+            Action::MarkRemoved => self.finish_removal(volume, pool).await,
             Action::Forget => self.forget(volume),
             Action::Missing => {
                 let error = Error::corrupt("its data is not in the pool");
@@ -165,20 +168,15 @@ impl Engine {
                 .unwrap_or_else(|_| Err(Error::internal("the look at the mounts panicked")))?
         };
         let (table, folders) = found;
-        let by_name: HashMap<_, _> = self
-            .index
-            .all_live()
-            .into_iter()
-            .map(|volume| (self.mountpoint(volume.record().name.as_str()), volume))
-            .collect();
         for folder in folders {
             if table.at(&folder).is_none() {
                 // Empty: a reboot took the mount. Anything else is not ours to delete.
                 let _ = remove_folder(&folder);
                 continue;
             }
-            match by_name.get(&folder) {
-                Some(volume) => self.adopt(volume, &folder).await,
+            let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            match self.index.find(name).ok() {
+                Some(volume) => self.adopt(&volume, &folder).await,
                 None => self.clear_stale(&table, &folder),
             }
         }

@@ -12,7 +12,7 @@ use crate::catalog::{Record, State};
 pub(super) enum Action {
     /// As it should be.
     Keep,
-    /// The effect is complete: the outcome is `ready`.
+    /// The effect is complete: once synced, the outcome is `ready`.
     Settle,
     /// Accepted, not complete: goes on as a job.
     Create,
@@ -26,7 +26,7 @@ pub(super) enum Action {
     Describe,
     /// Into the trash.
     Remove,
-    /// In the trash: the outcome is `removed`.
+    /// In the trash: once synced, the outcome is `removed`.
     MarkRemoved,
     /// Deleting goes on.
     Purge,
