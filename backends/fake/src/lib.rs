@@ -10,6 +10,7 @@
 //! | behaviour | what the call does |
 //! |---|---|
 //! | `pending:N` | answers `Pending` N times for each volume, then works |
+//! | `pending` | answers `Pending` as long as the line is there |
 //! | `hang` | blocks, deaf to deadlines, as long as the line is there |
 //! | `delay:MS` | waits so many milliseconds, then works |
 //! | `error:KIND` | fails without an effect; kinds as in [`berth_api::ErrorKind`], kebab-case |

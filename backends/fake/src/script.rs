@@ -109,6 +109,7 @@ fn order(call: &str, text: &str) -> Result<(String, Behaviour)> {
     };
     let number = || value.parse().map_err(|source| wrong(&line()).with_source(source));
     let behaviour = match (word, value) {
+        ("pending", "") => Behaviour::Pending(u32::MAX),
         ("pending", _) => Behaviour::Pending(number()?),
         ("hang", "") => Behaviour::Hang,
         ("delay", _) => Behaviour::Delay(Duration::from_millis(number()?.into())),
@@ -146,9 +147,10 @@ mod tests {
             read("*", "delay:500").expect("valid"),
             Behaviour::Delay(Duration::from_millis(500))
         );
+        assert_eq!(read("create", "pending").expect("valid"), Behaviour::Pending(u32::MAX));
         let wrong = [
             ("creat", "hang"),
-            ("create", "pending"),
+            ("create", "pending:soon"),
             ("create", "error:sad"),
             ("create", "hang:3"),
             ("create", ""),
