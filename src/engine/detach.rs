@@ -81,7 +81,7 @@ impl Engine {
         next
     }
 
-    async fn detach_round(&self, candidates: Vec<Arc<Volume>>) {
+    async fn detach_round(self: &Arc<Self>, candidates: Vec<Arc<Volume>>) {
         let generations: Vec<_> =
             candidates.iter().map(|volume| volume.read(|life| life.generation)).collect();
         let evidence = match self.evidence(&candidates).await {
@@ -106,14 +106,21 @@ impl Engine {
                 look_again(volume);
                 continue;
             }
-            let Some(_lock) = volume.try_lock() else {
+            let Some(lock) = volume.try_lock() else {
                 look_again(volume);
                 continue;
             };
-            let unchanged = volume.read(|life| life.generation == generation && is_idle(life));
-            if unchanged && let Err(error) = self.take_down(volume).await {
-                tracing::info!(volume = %volume.record().name, error = %error.chain(), "detach");
-                look_again(volume);
+            if volume.read(|life| life.generation == generation && is_idle(life)) {
+                // By itself: a pool that hangs keeps no other pool's volumes mounted.
+                let (engine, volume) = (self.clone(), volume.clone());
+                tokio::spawn(async move {
+                    let _lock = lock;
+                    if let Err(error) = engine.take_down(&volume).await {
+                        let name = volume.record().name;
+                        tracing::info!(volume = %name, error = %error.chain(), "detach");
+                        look_again(&volume);
+                    }
+                });
             }
         }
     }
