@@ -2,7 +2,6 @@
 //! confirms, the trash.
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,42 +9,60 @@ use std::{
 use berth_api::Health;
 use jiff::Timestamp;
 
-use super::{Engine, volume::Life, volume::Volume};
+use super::{Engine, pool::Pool, volume::Life, volume::Volume};
 use crate::{catalog::State, journal};
 
 /// Between two rounds, unless something asks for one.
 const ROUND: Duration = Duration::from_secs(10);
+/// However short a test makes it.
+const SHORTEST: Duration = Duration::from_millis(100);
 /// An unconfirmed reference is dropped only after this time without a holder
 /// (`docker-protocol.md`): a crash between Mount and the container's start
 /// looks unused.
 const UNCONFIRMED: Duration = Duration::from_secs(600);
 
 impl Engine {
-    /// Keeps house for as long as the daemon lives.
-    pub(super) async fn house_loop(self: Arc<Self>) {
-        let round = ROUND.min(unconfirmed() / 4);
-        loop {
-            let _ = tokio::time::timeout(round, self.housekeeper.notified()).await;
-            self.bring_pools_back().await;
-            self.sweep_references().await;
-            self.empty_trash().await;
+    /// Keeps house for as long as the daemon lives: each pool by itself, so that
+    /// one that hangs holds nobody else up.
+    pub(super) fn keep_house(self: &Arc<Self>) {
+        for pool in self.pools.values() {
+            tokio::spawn(self.clone().pool_loop(pool.clone()));
         }
+        tokio::spawn(self.clone().sweep_loop());
     }
 
-    async fn bring_pools_back(self: &Arc<Self>) {
-        for pool in self.pools.values() {
+    async fn pool_loop(self: Arc<Self>, pool: Arc<Pool>) {
+        let mut calls = self.housekeeper.subscribe();
+        // What a crash left half purged need not wait for a round.
+        calls.mark_changed();
+        loop {
+            let _ = tokio::time::timeout(ROUND, calls.changed()).await;
             if pool.health() != Health::Ready {
                 pool.probe().await;
             }
             if pool.health() == Health::Ready {
-                self.recover_pool(pool).await;
-                self.retry(pool).await;
+                self.recover_pool(&pool).await;
+                self.retry(&pool).await;
+                self.empty_trash(&pool).await;
             }
         }
     }
 
+    async fn sweep_loop(self: Arc<Self>) {
+        let round = ROUND.min(unconfirmed() / 4).max(SHORTEST);
+        loop {
+            tokio::time::sleep(round).await;
+            self.sweep_references().await;
+        }
+    }
+
+    /// Asks for a round now.
+    pub(super) fn call_housekeeper(&self) {
+        self.housekeeper.send_modify(|calls| *calls += 1);
+    }
+
     /// What could not be finished is tried again.
-    async fn retry(self: &Arc<Self>, pool: &Arc<super::pool::Pool>) {
+    async fn retry(self: &Arc<Self>, pool: &Arc<Pool>) {
         for volume in self.index.all() {
             let due = volume.read(|life| {
                 life.record.pool == pool.name
@@ -127,9 +144,9 @@ impl Engine {
         self.detacher.notify_one();
     }
 
-    /// Deletes what expired; where a pool is short of space, also the oldest of
+    /// Deletes what expired; where the pool is short of space, also the oldest of
     /// what would expire later.
-    async fn empty_trash(self: &Arc<Self>) {
+    async fn empty_trash(self: &Arc<Self>, pool: &Arc<Pool>) {
         let now = Timestamp::now();
         let mut trash: Vec<_> = self
             .index
@@ -138,25 +155,23 @@ impl Engine {
             .filter_map(|volume| {
                 volume
                     .read(|life| match life.record.state {
-                        State::Removed { expires: Some(expires), purging, .. } => {
-                            Some((expires, purging, life.record.pool.clone()))
+                        State::Removed { expires: Some(expires), purging, .. }
+                            if life.record.pool == pool.name =>
+                        {
+                            Some((expires, purging))
                         }
                         _ => None,
                     })
-                    .map(|(expires, purging, pool)| (expires, purging, pool, volume))
+                    .map(|(expires, purging)| (expires, purging, volume))
             })
             .collect();
+        if trash.is_empty() {
+            return;
+        }
         trash.sort_by_key(|(expires, ..)| *expires);
-        let mut short = HashMap::new();
-        for (expires, purging, pool, volume) in trash {
-            let Ok(pool) = self.configured(&pool) else { continue };
-            if pool.health() != Health::Ready {
-                continue;
-            }
-            if !short.contains_key(&pool.name) {
-                short.insert(pool.name.clone(), pool.is_short_of_space().await);
-            }
-            let due = purging || expires <= now || short[&pool.name];
+        let short = pool.is_short_of_space().await;
+        for (expires, purging, volume) in trash {
+            let due = purging || expires <= now || short;
             // A purge may take long: it has the volume's lock, and a thread of
             // its own, so that the house is kept meanwhile.
             if due && let Some(lock) = volume.try_lock() {
@@ -164,7 +179,7 @@ impl Engine {
                 if !volume.read(|life| is_expiring(&life.record.state, expires)) {
                     continue;
                 }
-                let engine = self.clone();
+                let (engine, pool) = (self.clone(), pool.clone());
                 let work = tokio::spawn(async move {
                     let _lock = lock;
                     engine.purge(&volume, &pool).await;
@@ -172,7 +187,7 @@ impl Engine {
                 if expires > now {
                     // One a round while it is only for space.
                     let _ = work.await;
-                    self.housekeeper.notify_one();
+                    self.call_housekeeper();
                     return;
                 }
             }

@@ -53,7 +53,7 @@ use std::{
 
 use berth_api::{Error, HostId, Result};
 use berth_host::lock::Lock;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub use crate::journal::Client;
 use crate::{
@@ -104,8 +104,8 @@ pub struct Engine {
     flights: Arc<Flights>,
     /// Wakes the detacher.
     detacher: Notify,
-    /// Wakes the housekeeper.
-    housekeeper: Notify,
+    /// Counts the calls for the housekeeper, who has a loop for each pool.
+    housekeeper: watch::Sender<u64>,
     stopping: AtomicBool,
     started: Instant,
     _lock: Lock,

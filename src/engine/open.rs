@@ -14,7 +14,7 @@ use std::{
 
 use berth_api::{Context as _, Error, Result, VolumeId};
 use berth_host::{boot, lock::Lock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{Engine, Setup, flight::Flights, index::Index, jobs::Jobs, pool::Pool, volume::Volume};
 use crate::{
@@ -67,15 +67,22 @@ impl Engine {
 
     /// Recovers all pools, and lets what goes on by itself go on.
     async fn begin(self: &Arc<Self>) {
-        for pool in self.pools.values() {
-            if tokio::time::timeout(POOLS, self.recover_pool(pool)).await.is_err() {
+        let deadline = tokio::time::Instant::now() + POOLS;
+        let recoveries = self.pools.values().cloned().map(|pool| {
+            let engine = self.clone();
+            let work = tokio::spawn({
+                let pool = pool.clone();
+                async move { engine.recover_pool(&pool).await }
+            });
+            (pool, work)
+        });
+        for (pool, work) in recoveries.collect::<Vec<_>>() {
+            if tokio::time::timeout_at(deadline, work).await.is_err() {
                 tracing::warn!(pool = pool.name, "recovery goes on in the background");
             }
         }
         tokio::spawn(self.clone().detach_loop());
-        // What a crash left half purged need not wait for a round.
-        self.housekeeper.notify_one();
-        tokio::spawn(self.clone().house_loop());
+        self.keep_house();
         tracing::info!(
             volumes = self.index.all_live().len(),
             milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -186,7 +193,7 @@ impl State {
             epoch: AtomicU64::new(epoch + 1),
             flights: Arc::<Flights>::default(),
             detacher: Notify::new(),
-            housekeeper: Notify::new(),
+            housekeeper: watch::Sender::new(0),
             stopping: AtomicBool::new(false),
             started,
             setup,

@@ -107,7 +107,7 @@ impl Engine {
                 let row = record.clone();
                 self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
                 volume.write(|life| life.record = record);
-                self.housekeeper.notify_one();
+                self.call_housekeeper();
                 Ok(None)
             }
             (Client::Command, Some(_)) => Err(error.context(format!("`{name}` is in the trash")).with_hint(
@@ -170,7 +170,7 @@ impl Engine {
             Ok(()) => {
                 self.settle(volume, State::Removed { at, expires, purging: false });
                 if expires.is_some_and(|expires| expires <= Timestamp::now()) {
-                    self.housekeeper.notify_one();
+                    self.call_housekeeper();
                 }
             }
             // It stays `removing`: recovery and the housekeeper try again.
