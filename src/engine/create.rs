@@ -30,6 +30,9 @@ use crate::{
     view::{CreateVolume, VolumeView},
 };
 
+/// What was being done when a create failed for good.
+pub(super) const CREATE: &str = "create";
+
 /// A request that was checked.
 struct Wanted {
     name: VolumeName,
@@ -233,9 +236,14 @@ impl Engine {
         Ok(job)
     }
 
-    /// Takes an unaccepted create back without a trace. If that fails too, the
-    /// record stays hidden and recovery undoes it.
-    pub(super) async fn undo_create(&self, volume: &Volume, pool: &Pool, error: Error) -> Error {
+    /// Takes an unaccepted create back without a trace. If that fails too, what
+    /// is left goes with the trash: it was refused, and must not turn up whole.
+    pub(super) async fn undo_create(
+        &self,
+        volume: &Arc<Volume>,
+        pool: &Pool,
+        error: Error,
+    ) -> Error {
         let record = volume.record();
         let handle = record.handle.clone();
         let undone = pool
@@ -247,10 +255,13 @@ impl Engine {
                 let id = volume.id.to_string();
                 self.writer.commit(move |tx| catalog::delete_volume(tx, &id)).await
             }
-            Err(error) => Err(error),
+            Err(error) => self.discard(volume).await.and(Err(error)),
         };
         match forgotten {
-            Ok(()) => error,
+            Ok(()) => {
+                self.index.forget(volume);
+                error
+            }
             Err(second) => {
                 tracing::error!(volume = %record.name, error = %second.chain(), "undo create");
                 let both = format!("{} (and undoing it: {})", error.chain(), second.chain());
@@ -263,13 +274,25 @@ impl Engine {
         }
     }
 
+    /// Leaves what could not be undone to the housekeeper.
+    async fn discard(&self, volume: &Arc<Volume>) -> Result<()> {
+        let at = Timestamp::now();
+        let state = State::Removed { at, expires: Some(at), purging: true };
+        let record = Record { state, ..volume.record() };
+        let row = record.clone();
+        self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
+        volume.write(|life| life.record = record);
+        self.index.file(volume);
+        Ok(())
+    }
+
     /// What becomes of an accepted create that failed: a pool that is away is
     /// waited for, anything else is final.
     pub(super) fn fail_accepted(&self, volume: &Arc<Volume>, error: &Error) {
         if error.kind() == ErrorKind::Unavailable {
             volume.write(|life| life.waiting = Some(error.chain()));
         } else {
-            self.fault(volume, "create", error);
+            self.fault(volume, CREATE, error);
         }
     }
 

@@ -84,7 +84,6 @@ impl Engine {
             Action::Undo => {
                 let why = Error::internal("it was interrupted");
                 self.undo_create(volume, pool, why).await;
-                self.index.forget(volume);
             }
             Action::Create => {
                 let (engine, volume, pool) = (self.clone(), volume.clone(), pool.clone());
