@@ -12,6 +12,7 @@ use std::{
 
 use berth_api::{Error, ErrorKind, Observed, OnRemove, Op, Result};
 use jiff::Timestamp;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::{Engine, detach::Evidence, pool::Pool, time, volume::Volume};
 use crate::{
@@ -56,7 +57,7 @@ impl Engine {
             return Ok(None);
         }
         let pool = self.configured(&record.pool)?;
-        let fresh = self.release(&volume, &pool).await?;
+        let (fresh, lock) = self.release_by(deadline, &volume, &pool, lock).await?;
         let at = Timestamp::now();
         let at_once = now || fresh || is_disposable(&record);
         let expires = match (at_once, record.options.on_remove) {
@@ -115,6 +116,29 @@ impl Engine {
             )),
             (Client::Command, None) => Err(error),
         }
+    }
+
+    /// [`release`](Self::release) for a caller with a deadline. A call into a pool
+    /// that hangs keeps the lock until it ends: an unmount that comes late must
+    /// not meet a new mount.
+    async fn release_by(
+        self: &Arc<Self>,
+        deadline: tokio::time::Instant,
+        volume: &Arc<Volume>,
+        pool: &Arc<Pool>,
+        lock: OwnedMutexGuard<()>,
+    ) -> Result<(bool, OwnedMutexGuard<()>)> {
+        let (answer, released) = oneshot::channel();
+        let (engine, own, pool) = (self.clone(), volume.clone(), pool.clone());
+        tokio::spawn(async move {
+            let released = engine.release(&own, &pool).await;
+            let _ = answer.send((released, lock));
+        });
+        let Ok(released) = tokio::time::timeout_at(deadline, released).await else {
+            return Err(volume.still_busy());
+        };
+        let (fresh, lock) = released.map_err(|_| Error::internal("`remove` panicked"))?;
+        Ok((fresh?, lock))
     }
 
     /// Makes sure that nobody uses the volume and takes its mount down; answers
