@@ -14,7 +14,7 @@ use berth_api::{Error, ErrorKind, Observed, OnRemove, Op, Result};
 use jiff::Timestamp;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
-use super::{Engine, detach::Evidence, pool::Pool, time, volume::Volume};
+use super::{Engine, create::CREATE, detach::Evidence, pool::Pool, time, volume::Volume};
 use crate::{
     catalog::{self, Record, State},
     database::Transaction,
@@ -175,10 +175,18 @@ impl Engine {
         let handle = volume.record().handle;
         let observed =
             pool.run(Op::new(time::CALL), move |backend, op| backend.inspect(op, &handle)).await?;
-        Ok(matches!(
-            observed,
-            Observed::Present { empty: true } | Observed::Absent | Observed::Incomplete
-        ))
+        Ok(match observed {
+            Observed::Present { empty } => empty,
+            // Of a create nobody could write to it; of a whole volume that was
+            // damaged there may be all its content.
+            Observed::Incomplete => volume.read(|life| match &life.record.state {
+                State::Creating { .. } => true,
+                State::Faulty { during, .. } => during == CREATE,
+                _ => false,
+            }),
+            Observed::Absent => true,
+            Observed::Trashed => false,
+        })
     }
 
     /// Moves a removed volume's data into the trash; the caller has the lock.
