@@ -165,7 +165,7 @@ impl Engine {
     ) -> Result<()> {
         let mut job: Option<Arc<Job>> = None;
         if pilot.is_none() {
-            job = Some(self.job_of("create", volume));
+            job = Some(self.job_of(CREATE, volume));
         }
         let result = loop {
             let op = job.as_ref().map_or(op, |job| &job.op).extended(time::CALL);
@@ -231,7 +231,7 @@ impl Engine {
         self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
         volume.write(|life| life.record = record);
         self.index.file(volume);
-        let job = self.job_of("create", volume);
+        let job = self.job_of(CREATE, volume);
         pilot.answer(Ok(()));
         Ok(job)
     }

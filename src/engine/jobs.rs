@@ -1,7 +1,8 @@
 //! Long operations, with progress.
 //!
 //! A job observes an operation that a flight or a task carries; the registry
-//! knows what runs, keeps the latest that ended, and tells who waits.
+//! knows what runs, keeps the latest that ended, and tells who waits. A job that
+//! a restart interrupted is taken up under its id.
 
 use std::{
     collections::HashMap,
@@ -9,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use berth_api::{Error, ErrorKind, Op, Result, VolumeId};
+use berth_api::{Error, Op, Result, VolumeId};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -44,22 +45,15 @@ pub(super) struct Job {
 }
 
 impl Jobs {
-    /// The jobs of before a restart. Those that had not ended are taken up by
-    /// recovery from the records they worked on, or had no such record.
-    pub(super) fn new(writer: Writer, mut loaded: Vec<JobView>) -> Self {
-        for job in &mut loaded {
-            if !job.state.is_final() {
-                job.state = JobState::Failed;
-                job.error = Some("the daemon was restarted".to_owned());
-                job.error_kind = Some(ErrorKind::Unavailable);
-                job.finished = Some(Timestamp::now());
-                let job = job.clone();
-                writer.later(move |tx| journal::put_job(tx, &job));
-            }
-        }
+    /// The jobs of before a restart; those that had not ended wait to be taken up.
+    pub(super) fn new(writer: Writer, loaded: Vec<JobView>) -> Self {
         let all = loaded
             .into_iter()
-            .map(|view| {
+            .map(|mut view| {
+                if !view.state.is_final() {
+                    view.state = JobState::Queued;
+                    view.waiting = None;
+                }
                 let job = Job {
                     op: Op::new(UNLIMITED),
                     volume: None,
@@ -67,11 +61,29 @@ impl Jobs {
                     started: Instant::now(),
                     view: watch::Sender::new(view),
                 };
-                let id = job.id();
-                (id, Arc::new(job))
+                (job.id(), Arc::new(job))
             })
             .collect();
         Self { writer, all: Mutex::new(all) }
+    }
+
+    /// Ends the jobs of before a restart that nobody will take up.
+    pub(super) fn give_up(&self, will_be_taken_up: impl Fn(&JobView) -> bool) {
+        for job in self.lock().values().filter(|job| job.state() == JobState::Queued) {
+            if !will_be_taken_up(&job.view.borrow()) {
+                job.end(Err(&Error::unavailable("the daemon was restarted")));
+            }
+        }
+    }
+
+    /// The id and time of a job of before a restart that is the same as this one.
+    fn taken_up(&self, kind: &str, volume: &str) -> Option<(String, Timestamp)> {
+        self.lock()
+            .values()
+            .map(|job| job.view.borrow().clone())
+            .filter(|view| view.state == JobState::Queued && view.kind == kind)
+            .find(|view| view.volume.as_deref() == Some(volume))
+            .map(|view| (view.id, view.created))
     }
 
     /// Begins a job that carries `op`.
@@ -82,8 +94,12 @@ impl Jobs {
         pool: Option<&str>,
         op: Op,
     ) -> Arc<Job> {
+        let (id, created) = volume
+            .as_ref()
+            .and_then(|(_, name)| self.taken_up(kind, name))
+            .unwrap_or_else(|| (VolumeId::random().to_string()[..12].to_owned(), Timestamp::now()));
         let view = JobView {
-            id: VolumeId::random().to_string()[..12].to_owned(),
+            id,
             kind: kind.to_owned(),
             volume: volume.as_ref().map(|(_, name)| name.clone()),
             pool: pool.map(ToOwned::to_owned),
@@ -93,7 +109,7 @@ impl Jobs {
             error: None,
             error_kind: None,
             outcome: None,
-            created: Timestamp::now(),
+            created,
             finished: None,
         };
         tracing::info!(job = view.id, kind, volume = view.volume, pool = view.pool, "job began");

@@ -16,7 +16,10 @@ use berth_api::{Context as _, Error, Result, VolumeId};
 use berth_host::{boot, lock::Lock};
 use tokio::sync::{Notify, watch};
 
-use super::{Engine, Setup, flight::Flights, index::Index, jobs::Jobs, pool::Pool, volume::Volume};
+use super::{
+    Engine, Setup, create::CREATE, flight::Flights, index::Index, jobs::Jobs, pool::Pool,
+    volume::Volume,
+};
 use crate::{
     catalog,
     database::{Database, Writer},
@@ -81,6 +84,14 @@ impl Engine {
                 tracing::warn!(pool = pool.name, "recovery goes on in the background");
             }
         }
+        // Creates go on, also later, when their pool comes back.
+        self.jobs.give_up(|job| {
+            let volume = job.volume.as_deref().and_then(|name| self.index.find(name).ok());
+            job.kind == CREATE
+                && volume.is_some_and(|volume| {
+                    volume.read(|life| matches!(life.record.state, catalog::State::Creating { .. }))
+                })
+        });
         tokio::spawn(self.clone().detach_loop());
         self.keep_house();
         tracing::info!(
