@@ -175,6 +175,30 @@ fn private_namespace_holds_the_volume() {
     rig.engine.ok(&["volume", "rm", "db"]);
 }
 
+/// Hosts without systemd share no mounts between namespaces: an unmount does not
+/// reach copies, and none is made by a mount.
+#[test]
+fn host_without_shared_mounts_works() {
+    let stage = Stage::new("plugins");
+    let host = Host::boot(&stage);
+    host.sh("mount --make-rprivate /");
+    let berth = Setup::on(&stage, &host).start();
+    let engine = Engine::start(&stage, &host);
+    let mounted = || mounts::below(host.mounts(), &stage.join("root/mounts"));
+    let volume = ["run", "-d", "--init", "--name=box", "--network=none", "-v", "db:/data"];
+
+    engine.ok(&["volume", "create", "-d", "berth", "db"]);
+    engine.ok(&[&volume[..], &[IMAGE, "sleep", "100000"]].concat());
+    engine.ok(&["cp", "box:/etc/hosts", stage.join("hosts").to_str().expect("ASCII")]);
+    engine.ok(&["exec", "box", "touch", "/data/x"]);
+    assert_eq!((berth.control().references("db"), mounted().len()), (1, 1));
+    engine.ok(&["rm", "-f", "box"]);
+
+    poll::equal("references", SOON, &0, || berth.control().references("db"));
+    poll::equal("mounts", SOON, &Vec::new(), mounted);
+    engine.ok(&["volume", "rm", "db"]);
+}
+
 /// The last of several IDs decides, in whatever order they end.
 #[test]
 fn last_container_of_many_unmounts() {
