@@ -91,7 +91,7 @@ lane_clippy() {
 
 # Private items too: the code map is written for those who work on it.
 lane_doc() {
-    RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --features testing \
+    RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --locked --workspace --no-deps --features testing \
         --document-private-items
 }
 

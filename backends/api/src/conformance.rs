@@ -3,7 +3,7 @@
 //! A backend's `tests/conformance.rs` describes its [`Stage`] and lists the
 //! cases with one macro, so that each is a test of its own:
 //!
-//! ```ignore
+//! ```text
 //! berth_api::conformance!(MyStage);              // what every backend promises
 //! berth_api::directory_conformance!(MyStage);    // pools that are directories
 //! ```
