@@ -1,6 +1,6 @@
 //! One scripted life of volumes through every verb, which may be cut anywhere.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     daemon::{Daemon, Setup},
@@ -15,6 +15,9 @@ use super::{
 
 /// A name as Docker makes them up.
 const ANONYMOUS: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
+
+/// How long kernel and disk may lag behind an answer, on a busy machine.
+const SETTLED: Duration = Duration::from_secs(10);
 
 /// How a story ended.
 #[derive(Debug)]
@@ -130,7 +133,7 @@ impl Story {
         assert!(differences.is_empty(), "after {op:?}: {differences:#?}");
         self.slot.learn_ids(&world);
         let mut last = Vec::new();
-        let settled = poll::within(SOON, || {
+        let settled = poll::within(SETTLED, || {
             let Some(world) = self.look() else { return Some(Some(End::Died(None))) };
             last = self.slot.traces(&world);
             last.extend(world.leftovers());
@@ -165,7 +168,7 @@ impl Story {
         self.slot.settle(lost, &world)?;
         self.slot.restarted();
         let mut found = Vec::new();
-        let settled = poll::within(SOON, || {
+        let settled = poll::within(SETTLED, || {
             let world = self.look()?;
             found = self.slot.traces(&world);
             found.extend(world.leftovers());
