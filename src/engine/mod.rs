@@ -5,14 +5,14 @@
 //!
 //! | module | noun or verb |
 //! |---|---|
-//! | [`open`] | start: state, pools, recovery, then the loops |
-//! | [`create`] [`mount`] [`remove`] [`trash`] [`set`] [`rebuild`] | verbs (mount with unmount, trash is undelete and purge) |
-//! | [`detach`] [`house`] | what goes on by itself |
-//! | [`recover`] [`table`] | recovery and the table it follows |
-//! | [`volume`] [`index`] | volumes in memory |
-//! | [`pool`] [`threads`] | pools, and the one crossing into blocking code |
-//! | [`flight`] [`jobs`] [`repeat`] [`time`] | work that outlives its caller |
-//! | [`show`] [`doctor`] | what users see |
+//! | `open` | start: state, pools, recovery, then the loops |
+//! | `create` `mount` `remove` `trash` `set` `rebuild` | verbs (mount with unmount, trash is undelete and purge) |
+//! | `detach` `house` | what goes on by itself |
+//! | `recover` `table` | recovery and the table it follows |
+//! | `volume` `index` | volumes in memory |
+//! | `pool` `threads` | pools, and the one crossing into blocking code |
+//! | `flight` `jobs` `repeat` `time` | work that outlives its caller |
+//! | `show` `doctor` | what users see |
 //!
 //! Invariants:
 //! - Intent, effect, outcome: a record says what is being done before it is.
