@@ -60,9 +60,10 @@ tests_of() {
     done
 }
 
-# cargo_test ARGUMENTS…: the build with test-only switches, on stable.
+# cargo_test ARGUMENTS…: the build with test-only switches. Always of the whole
+# workspace: another choice of packages would mean other features, and a rebuild.
 cargo_test() {
-    cargo test --locked --features testing --no-fail-fast "$@"
+    cargo test --locked --workspace --features testing --no-fail-fast "$@"
 }
 
 # run_tests LANE: all its tests in one go.
@@ -79,7 +80,7 @@ run_tests() {
 }
 
 # Everything that the other lanes run, so that their times are their own.
-build_tests() { cargo test --locked --workspace --features testing --no-run; }
+build_tests() { cargo_test --no-run; }
 
 lane_fmt() { cargo fmt --all --check; }
 
@@ -116,19 +117,18 @@ lane_shell() {
 # All crates' own tests (the conformance suite among them), documentation
 # examples, and the files of tests/ that have no lane of their own.
 lane_unit() {
-    local failed=0 crates=() folder
-    cargo_test --workspace --lib --bins || failed=1
-    cargo_test --workspace --doc || failed=1
-    for folder in backends/*/tests; do
-        [[ -d $folder ]] && crates+=(-p "berth-$(basename "$(dirname "$folder")")")
+    local failed=0 file name arguments=()
+    cargo_test --lib --bins || failed=1
+    cargo_test --doc || failed=1
+    for file in backends/*/tests/*.rs backends/*/tests/*/main.rs; do
+        name=${file#backends/*/tests/}
+        name=${name%/main.rs}
+        [[ ! -e $file ]] || arguments+=(--test "${name%.rs}")
     done
-    if ((${#crates[@]})); then
-        # Not --features: not every backend has the switches.
-        cargo test --locked --no-fail-fast "${crates[@]}" --test '*' || failed=1
-    fi
-    if [[ -n $(tests_of unit) ]]; then
-        run_tests unit || failed=1
-    fi
+    while read -r name; do
+        arguments+=(--test "$name")
+    done < <(tests_of unit)
+    cargo_test "${arguments[@]}" || failed=1
     return "$failed"
 }
 
