@@ -14,6 +14,7 @@
 
 pub mod content;
 pub mod directory;
+pub mod foreign;
 pub mod hostile;
 pub mod identity;
 pub mod lifecycle;
@@ -35,7 +36,7 @@ use crate::{
 };
 
 /// Where a backend is tried. Dropping it takes everything away.
-pub trait Stage {
+pub trait Stage: Send + 'static {
     /// A place that was never used.
     fn fresh() -> Self;
 
@@ -56,7 +57,7 @@ macro_rules! conformance {
         $crate::conformance_cases! { $stage;
             lifecycle: a_volume_lives_and_dies, repetition_changes_nothing,
                 what_is_absent_is_told_so, a_plan_has_no_effect, a_restart_finds_everything,
-                many_volumes_at_once, the_pool_says_how_full_it_is, cancelled_calls_do_nothing;
+                a_removal_moves_and_never_copies, many_volumes_at_once, the_pool_says_how_full_it_is, cancelled_calls_do_nothing;
             content: the_trash_keeps_content, a_name_used_again_shows_nothing_old,
                 owner_and_mode_are_in_force, changed_options_are_in_force,
                 options_are_in_force_before_they_are_described,
@@ -85,6 +86,9 @@ macro_rules! directory_conformance {
                 links_in_the_content, a_mount_in_the_content, a_deep_tree,
                 pipes_devices_and_sockets, a_cancelled_purge_goes_on,
                 entries_that_are_no_volumes;
+            foreign: a_sidecar_that_is_no_file, a_sidecar_behind_a_link,
+                an_identity_behind_a_link, the_content_of_another_volume, two_of_one_id,
+                odd_names_and_closed_folders, a_tree_deeper_than_the_stack;
         }
     };
 }

@@ -1,8 +1,8 @@
 //! Create, inspect, list, attach, detach, remove, restore, purge.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt as _, time::Duration};
 
-use super::{Pool, Stage, op, refused, settled, sidecar};
+use super::{Attached, Pool, Stage, op, refused, settled, sidecar};
 use crate::{Change, ErrorKind, Handle, Health, Observed, Op};
 
 /// One volume through all its states, each seen by `inspect` and `list`.
@@ -152,6 +152,26 @@ pub fn many_volumes_at_once<S: Stage>() {
     let found = backend.list(&op()).expect("listed");
     assert!(found.iter().all(|found| found.sidecar.is_ok() && !found.trashed));
     assert_eq!(found.into_iter().map(|found| found.entry).collect::<BTreeSet<_>>(), left);
+}
+
+/// Into the trash and out goes the very same directory: there is no moment with
+/// two of them, and who still has it open writes to what may come back.
+pub fn a_removal_moves_and_never_copies<S: Stage>() {
+    let pool = Pool::<S>::new();
+    let (handle, sidecar) = pool.volume("db", &[]);
+    let content = pool.attach(&handle);
+    let inode = |content: &Attached| fs::metadata(content.path(".")).expect("there").ino();
+    for round in 0..3 {
+        settled(|| pool.backend.remove(&op(), &handle)).expect("removed");
+        assert!(pool.listed(sidecar.spec.id).expect("listed once").trashed);
+        fs::write(content.path("late"), round.to_string()).expect("writable");
+        settled(|| pool.backend.restore(&op(), &handle)).expect("restored");
+        assert!(!pool.listed(sidecar.spec.id).expect("listed once").trashed);
+        let restored = pool.attach(&handle);
+        assert_eq!(inode(&restored), inode(&content), "another directory");
+        let read = fs::read_to_string(restored.path("late"));
+        assert_eq!(read.expect("readable"), round.to_string());
+    }
 }
 
 /// Capacity and health of a pool in order.
