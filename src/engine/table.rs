@@ -61,11 +61,11 @@ pub(super) fn decide(record: &Record, observed: Observed) -> Action {
         (State::Removing { .. }, O::Trashed) => A::MarkRemoved,
 
         (State::Removed { .. }, O::Absent) => A::Forget,
-        (State::Removed { purging: true, .. }, _) | (State::Removed { .. }, O::Incomplete) => {
-            A::Purge
-        }
+        (State::Removed { purging: true, .. }, _) => A::Purge,
         (State::Removed { purging: false, .. }, O::Present { .. }) => A::Remove,
-        (State::Removed { purging: false, .. }, O::Trashed) => A::Keep,
+        // Incomplete though no purge began: damage, which is no reason to delete
+        // content before its time.
+        (State::Removed { purging: false, .. }, O::Trashed | O::Incomplete) => A::Keep,
 
         // Only Remove and `pool rebuild` end this state.
         (State::Faulty { .. }, _) => A::Keep,
@@ -119,7 +119,7 @@ mod tests {
                 false,
                 [A::Forget, A::Remove, A::Remove, A::MarkRemoved],
             ),
-            (removed(false), false, [A::Forget, A::Purge, A::Remove, A::Keep]),
+            (removed(false), false, [A::Forget, A::Keep, A::Remove, A::Keep]),
             (removed(true), false, [A::Forget, A::Purge, A::Purge, A::Purge]),
             (faulty, false, [A::Keep, A::Keep, A::Keep, A::Keep]),
         ];
