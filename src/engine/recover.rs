@@ -11,6 +11,7 @@ use std::{collections::HashMap, fs, path::PathBuf, sync::Arc, time::Duration};
 use berth_api::{Backend, Error, ErrorKind, Observed, Op, Progress, Result, Source, VolumeId};
 use berth_host::mounts::{self, Table, Unmounted};
 use jiff::Timestamp;
+use tokio::task::JoinSet;
 
 use super::{
     Engine,
@@ -167,6 +168,9 @@ impl Engine {
                 .unwrap_or_else(|_| Err(Error::internal("the look at the mounts panicked")))?
         };
         let (table, folders) = found;
+        // Side by side: a pool that hangs takes the start seconds once, not for
+        // each of its mounts.
+        let mut adoptions = JoinSet::new();
         for folder in folders {
             if table.at(&folder).is_none() {
                 // Empty: a reboot took the mount. Anything else is not ours to delete.
@@ -175,10 +179,14 @@ impl Engine {
             }
             let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             match self.index.find(name).ok() {
-                Some(volume) => self.adopt(&volume, &folder).await,
+                Some(volume) => {
+                    let engine = self.clone();
+                    adoptions.spawn(async move { engine.adopt(&volume, &folder).await });
+                }
                 None => self.clear_stale(&table, &folder),
             }
         }
+        while adoptions.join_next().await.is_some() {}
         Ok(())
     }
 
@@ -195,7 +203,8 @@ impl Engine {
                 Progress::Ready(Source::Directory { directory, .. }) => {
                     mounts::shows(&target, directory).unwrap_or(false)
                 }
-                _ => false,
+                Progress::Ready(_) => false,
+                Progress::Pending { because, .. } => return Err(Error::unavailable(because)),
             })
         });
         let ours = tokio::time::timeout(ADOPT, look)
