@@ -155,6 +155,45 @@ fn a_pool_that_hangs_at_the_start_keeps_nobody_waiting() {
     }
 }
 
+/// Each would take the start seconds, one after the other far too many.
+#[test]
+fn mounts_of_a_pool_that_hangs_do_not_add_up_at_the_start() {
+    let mut scene = Scene::new("adopt");
+    let names: Vec<_> = (0..MANY).map(|number| format!("db-{number}")).collect();
+    for name in &names {
+        scene.volume(name);
+        scene.plugin().mount(name, "one").expect("mounted");
+    }
+    scene.daemon.kill();
+    scene.tell("attach=hang");
+    let begun = Instant::now();
+    scene.daemon.restart();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(15), "the start took {took:?}");
+    scene.tell("");
+    for name in &names {
+        assert_eq!((scene.control().references(name), scene.mounts_of(name)), (1, 1), "{name}");
+        scene.plugin().unmount(name, "one").expect("unmounted");
+    }
+    for name in &names {
+        scene.unmounts(name);
+    }
+}
+
+/// What was mounted before is taken for ours, also by a pool that cannot tell yet.
+#[test]
+fn a_mount_is_adopted_from_a_pool_that_waits() {
+    let mut scene = Scene::new("adopt-wait");
+    scene.volume("db");
+    scene.plugin().mount("db", "one").expect("mounted");
+    scene.daemon.kill();
+    scene.tell("attach=pending");
+    scene.daemon.restart();
+    assert_eq!((scene.control().references("db"), scene.mounts_of("db")), (1, 1));
+    scene.plugin().unmount("db", "one").expect("unmounted");
+    scene.unmounts("db");
+}
+
 #[test]
 fn a_pool_that_hangs_does_not_stop_the_housekeeping() {
     let scene = Scene::new("house");
