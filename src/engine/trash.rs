@@ -15,6 +15,8 @@ use crate::{
     view::VolumeView,
 };
 
+/// The wait before a deletion that failed is tried again; doubled each time.
+const AGAIN: Duration = Duration::from_millis(250);
 /// A deletion that takes longer is shown as a job.
 const WORTH_A_JOB: Duration = Duration::from_secs(2);
 
@@ -124,7 +126,17 @@ impl Engine {
         match purged {
             Ok(_) => self.forget(volume),
             Err(error) => {
-                tracing::warn!(volume = %record.name, error = %error.chain(), "purge");
+                let failures = volume.write(|life| {
+                    life.failures = life.failures.saturating_add(1);
+                    life.failures
+                });
+                tracing::warn!(volume = %record.name, error = %error.chain(), failures, "purge");
+                // Soon after a passing error, and with the rounds after a lasting one.
+                let engine = self.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(AGAIN * 2_u32.saturating_pow(failures.min(5))).await;
+                    engine.call_housekeeper();
+                });
             }
         }
     }

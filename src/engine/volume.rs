@@ -48,6 +48,8 @@ pub(super) struct Life {
     pub(super) keep_until: Option<Instant>,
     /// When to look again whether it can be detached, and the wait after that.
     pub(super) look: Option<(Instant, Duration)>,
+    /// How often in a row deleting it failed.
+    pub(super) failures: u32,
     /// Since when only unconfirmed references have been seen with no holder.
     pub(super) idle_since: Option<Instant>,
 }
@@ -68,6 +70,7 @@ impl Volume {
                 waiting: None,
                 keep_until: None,
                 look: None,
+                failures: 0,
                 idle_since: None,
             }),
         })
