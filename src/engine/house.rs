@@ -14,6 +14,8 @@ use crate::{catalog::State, journal};
 
 /// Between two rounds, unless something asks for one.
 const ROUND: Duration = Duration::from_secs(10);
+/// A removed volume that somebody else was looking at comes up again after this.
+const AGAIN: Duration = Duration::from_secs(1);
 /// However short a test makes it.
 const SHORTEST: Duration = Duration::from_millis(100);
 /// An unconfirmed reference is dropped only after this time without a holder
@@ -170,28 +172,45 @@ impl Engine {
         }
         trash.sort_by_key(|(expires, ..)| *expires);
         let short = pool.is_short_of_space().await;
+        let mut missed = false;
         for (expires, purging, volume) in trash {
-            let due = purging || expires <= now || short;
+            if !(purging || expires <= now || short) {
+                continue;
+            }
             // A purge may take long: it has the volume's lock, and a thread of
             // its own, so that the house is kept meanwhile.
-            if due && let Some(lock) = volume.try_lock() {
-                // It may have come back, and gone again, since it was looked at.
-                if !volume.read(|life| is_expiring(&life.record.state, expires)) {
-                    continue;
-                }
-                let (engine, pool) = (self.clone(), pool.clone());
-                let work = tokio::spawn(async move {
-                    let _lock = lock;
-                    engine.purge(&volume, &pool).await;
-                });
-                if expires > now {
-                    // One a round while it is only for space.
-                    let _ = work.await;
-                    self.call_housekeeper();
-                    return;
-                }
+            let Some(lock) = volume.try_lock() else {
+                missed = true;
+                continue;
+            };
+            // It may have come back, and gone again, since it was looked at.
+            if !volume.read(|life| is_expiring(&life.record.state, expires)) {
+                continue;
+            }
+            let (engine, pool) = (self.clone(), pool.clone());
+            let work = tokio::spawn(async move {
+                let _lock = lock;
+                engine.purge(&volume, &pool).await;
+            });
+            if expires > now {
+                // One a round while it is only for space.
+                let _ = work.await;
+                self.call_housekeeper();
+                return;
             }
         }
+        if missed {
+            self.call_housekeeper_after(AGAIN);
+        }
+    }
+
+    /// Asks for a round after `time`.
+    pub(super) fn call_housekeeper_after(self: &Arc<Self>, time: Duration) {
+        let engine = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            engine.call_housekeeper();
+        });
     }
 }
 

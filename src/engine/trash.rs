@@ -132,11 +132,7 @@ impl Engine {
                 });
                 tracing::warn!(volume = %record.name, error = %error.chain(), failures, "purge");
                 // Soon after a passing error, and with the rounds after a lasting one.
-                let engine = self.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(AGAIN * 2_u32.saturating_pow(failures.min(5))).await;
-                    engine.call_housekeeper();
-                });
+                self.call_housekeeper_after(AGAIN * 2_u32.saturating_pow(failures.min(5)));
             }
         }
     }
