@@ -308,6 +308,7 @@ impl Engine {
         let record = volume.write(|life| {
             life.record.state = state;
             life.record.unsettled = false;
+            life.failures = 0;
             life.record.clone()
         });
         self.index.file(volume);

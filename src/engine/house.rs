@@ -14,6 +14,8 @@ use crate::{catalog::State, journal};
 
 /// Between two rounds, unless something asks for one.
 const ROUND: Duration = Duration::from_secs(10);
+/// Half the wait before something that failed is tried again; doubled each time.
+const SOON: Duration = Duration::from_millis(250);
 /// A removed volume that somebody else was looking at comes up again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 /// However short a test makes it.
@@ -204,8 +206,18 @@ impl Engine {
         }
     }
 
+    /// Has what failed for this volume tried again: soon after a passing error, and
+    /// with the rounds while it lasts.
+    pub(super) fn try_again(self: &Arc<Self>, volume: &Volume) {
+        let failures = volume.write(|life| {
+            life.failures = life.failures.saturating_add(1);
+            life.failures
+        });
+        self.call_housekeeper_after(SOON * 2_u32.saturating_pow(failures.min(5)));
+    }
+
     /// Asks for a round after `time`.
-    pub(super) fn call_housekeeper_after(self: &Arc<Self>, time: Duration) {
+    fn call_housekeeper_after(self: &Arc<Self>, time: Duration) {
         let engine = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(time).await;

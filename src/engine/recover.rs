@@ -125,6 +125,7 @@ impl Engine {
             // A full or absent disk: it stays unsettled, and is tried again.
             Err(error) => {
                 tracing::warn!(volume = %volume.record().name, error = %error.chain(), "describe");
+                self.try_again(volume);
             }
         }
     }

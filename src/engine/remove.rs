@@ -208,6 +208,7 @@ impl Engine {
             // It stays `removing`: recovery and the housekeeper try again.
             Err(error) => {
                 tracing::warn!(volume = %record.name, error = %error.chain(), "move to the trash");
+                self.try_again(volume);
             }
         }
     }

@@ -15,8 +15,6 @@ use crate::{
     view::VolumeView,
 };
 
-/// The wait before a deletion that failed is tried again; doubled each time.
-const AGAIN: Duration = Duration::from_millis(250);
 /// A deletion that takes longer is shown as a job.
 const WORTH_A_JOB: Duration = Duration::from_secs(2);
 
@@ -90,6 +88,7 @@ impl Engine {
             // It stays unsettled: recovery and the housekeeper try again.
             Err(error) => {
                 tracing::warn!(volume = %volume.record().name, error = %error.chain(), "undelete");
+                self.try_again(volume);
             }
         }
     }
@@ -126,13 +125,8 @@ impl Engine {
         match purged {
             Ok(_) => self.forget(volume),
             Err(error) => {
-                let failures = volume.write(|life| {
-                    life.failures = life.failures.saturating_add(1);
-                    life.failures
-                });
-                tracing::warn!(volume = %record.name, error = %error.chain(), failures, "purge");
-                // Soon after a passing error, and with the rounds after a lasting one.
-                self.call_housekeeper_after(AGAIN * 2_u32.saturating_pow(failures.min(5)));
+                tracing::warn!(volume = %record.name, error = %error.chain(), "purge");
+                self.try_again(volume);
             }
         }
     }

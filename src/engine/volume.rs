@@ -48,7 +48,7 @@ pub(super) struct Life {
     pub(super) keep_until: Option<Instant>,
     /// When to look again whether it can be detached, and the wait after that.
     pub(super) look: Option<(Instant, Duration)>,
-    /// How often in a row deleting it failed.
+    /// How often in a row something that follows an answer failed.
     pub(super) failures: u32,
     /// Since when only unconfirmed references have been seen with no holder.
     pub(super) idle_since: Option<Instant>,
