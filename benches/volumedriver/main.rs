@@ -10,6 +10,13 @@ mod figures;
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests")]
 mod load;
 mod measure;
+#[path = "../../tests/support/mounts.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests")]
+mod mounts;
+#[path = "../../tests/support/namespace.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests")]
+mod namespace;
+mod trace;
 
 use std::{env, fs, path::PathBuf, process, time::Instant};
 
@@ -20,6 +27,7 @@ use figures::Table;
 const VOLUMES: usize = 5000;
 
 fn main() {
+    namespace::apart();
     let base =
         env::var_os("BERTH_BENCH_DIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
     let stage = Stage(base.join(format!("berth-bench-{}", process::id())));
