@@ -265,7 +265,9 @@ fn mount_source(source: &Source, target: &Path) -> Result<()> {
     if mounts::shows(target, directory).unwrap_or(false) {
         return Ok(());
     }
-    if let Some(other) = table()?.at(target) {
+    let new = make_folder(target).context(|| format!("make `{}`", target.display()))?;
+    // On a folder made just now nothing is mounted; the table is dear.
+    if !new && let Some(other) = table()?.at(target) {
         return Err(Error::busy(format!(
             "something else (`{}`) is mounted at `{}`",
             other.root.display(),
@@ -273,7 +275,6 @@ fn mount_source(source: &Source, target: &Path) -> Result<()> {
         ))
         .with_hint("unmount it by hand; Berth takes down only what it mounted"));
     }
-    make_folder(target).context(|| format!("make `{}`", target.display()))?;
     let mounted = mounts::bind(directory, target, BindFlags::default())
         .context(|| format!("mount `{}` at `{}`", path.display(), target.display()));
     if mounted.is_err() {
@@ -282,11 +283,13 @@ fn mount_source(source: &Source, target: &Path) -> Result<()> {
     mounted
 }
 
-fn make_folder(target: &Path) -> io::Result<()> {
+/// Makes the mountpoint's folder; whether it is new.
+fn make_folder(target: &Path) -> io::Result<bool> {
     berth_host::failpoint::hit("mount.folder")?;
     match fs::DirBuilder::new().mode(0o700).create(target) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

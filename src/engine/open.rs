@@ -94,6 +94,7 @@ impl Engine {
         });
         tokio::spawn(self.clone().detach_loop());
         self.keep_house();
+        berth_host::memory::give_back();
         tracing::info!(
             volumes = self.index.all_live().len(),
             milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),

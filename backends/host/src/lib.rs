@@ -14,6 +14,7 @@
 //! | [`holders`] | which processes keep a mount from going away |
 //! | [`lock`] | one daemon per root |
 //! | [`boot`] | this boot's id |
+//! | [`memory`] | memory that is no longer needed |
 //! | [`priority`] | how much a thread may get in the way |
 //! | [`sockets`] | passed descriptors, groups of a peer |
 
@@ -23,6 +24,7 @@ pub mod durable;
 pub mod failpoint;
 pub mod holders;
 pub mod lock;
+pub mod memory;
 pub mod mounts;
 pub mod priority;
 pub mod sockets;
