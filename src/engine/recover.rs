@@ -42,14 +42,26 @@ impl Engine {
             .collect();
         let (unsettled, settled): (Vec<_>, Vec<_>) =
             volumes.into_iter().partition(|volume| volume.read(|life| is_unsettled(&life.record)));
-        for volume in unsettled {
+        // What was removed is nobody's any more: however much of it is left, it
+        // does not hold up the start.
+        let (removed, live): (Vec<_>, Vec<_>) = unsettled
+            .into_iter()
+            .partition(|volume| volume.read(|life| life.record.state.is_removed()));
+        self.recover_each(live, pool).await;
+        let (engine, pool) = (self.clone(), pool.clone());
+        tokio::spawn(async move {
+            engine.recover_each(removed, &pool).await;
+            engine.look_at_settled(settled, &pool).await;
+        });
+    }
+
+    async fn recover_each(self: &Arc<Self>, volumes: Vec<Arc<Volume>>, pool: &Arc<Pool>) {
+        for volume in volumes {
             let lock = volume.lock().await;
             if let Err(error) = self.recover(&volume, pool, lock).await {
                 tracing::warn!(volume = %volume.record().name, error = %error.chain(), "recover");
             }
         }
-        let (engine, pool) = (self.clone(), pool.clone());
-        tokio::spawn(async move { engine.look_at_settled(settled, &pool).await });
     }
 
     /// Recovers one volume; the caller has the lock.
@@ -147,7 +159,7 @@ impl Engine {
     }
 
     /// Looks whether settled volumes are still there, without haste.
-    async fn look_at_settled(self: Arc<Self>, volumes: Vec<Arc<Volume>>, pool: &Arc<Pool>) {
+    async fn look_at_settled(self: &Arc<Self>, volumes: Vec<Arc<Volume>>, pool: &Arc<Pool>) {
         for volume in volumes {
             let Some(lock) = volume.try_lock() else { continue };
             if let Err(error) = self.recover(&volume, pool, lock).await {
