@@ -152,7 +152,7 @@ impl Loop {
             if flush || ended {
                 let result = self.write(steps);
                 for done in flushed {
-                    let _ = done.send(result.clone().map_err(|error| copy_of(&error)));
+                    let _ = done.send(result.clone().map_err(|error| error.duplicate()));
                 }
             }
             if ended {
@@ -185,7 +185,7 @@ impl Loop {
             let answer = match (&result, own) {
                 (_, Err(own)) => Err(own),
                 (Ok(()), Ok(())) => Ok(()),
-                (Err(shared), Ok(())) => Err(copy_of(shared)),
+                (Err(shared), Ok(())) => Err(shared.duplicate()),
             };
             let _ = done.send(answer);
         }
@@ -255,15 +255,6 @@ impl Loop {
         // Only a kill means something here: what is committed is committed.
         let _ = berth_host::failpoint::hit("database.committed");
         Ok(())
-    }
-}
-
-/// The same error for one more caller of the same commit.
-fn copy_of(error: &Error) -> Error {
-    let copy = Error::new(error.kind(), error.chain());
-    match error.hint() {
-        Some(hint) => copy.with_hint(hint),
-        None => copy,
     }
 }
 

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use super::{
     Engine,
-    flight::{Flight, Pilot, repeat},
+    flight::{Flight, Pilot},
     jobs::{Job, UNLIMITED},
     pool::Pool,
     repeat::wait,
@@ -299,7 +299,7 @@ impl Engine {
     /// Marks a volume as failed for good.
     pub(super) fn fault(&self, volume: &Arc<Volume>, during: &str, error: &Error) {
         tracing::error!(volume = %volume.record().name, during, error = %error.chain(), "faulty");
-        let state = State::Faulty { during: during.to_owned(), error: repeat(error).chain() };
+        let state = State::Faulty { during: during.to_owned(), error: error.chain() };
         self.settle(volume, state);
     }
 

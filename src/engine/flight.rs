@@ -104,16 +104,7 @@ impl Passenger {
             }
             Ok(Ok(outcome)) => outcome.clone(),
         };
-        outcome.map(|result| result.map_err(|error| repeat(&error)))
-    }
-}
-
-/// The same error for one more caller.
-pub(super) fn repeat(error: &Error) -> Error {
-    let copy = Error::new(error.kind(), error.chain());
-    match error.hint() {
-        Some(hint) => copy.with_hint(hint),
-        None => copy,
+        outcome.map(|result| result.map_err(|error| error.duplicate()))
     }
 }
 

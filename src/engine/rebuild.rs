@@ -121,7 +121,7 @@ impl Engine {
             let record = volume.record();
             if record.state == State::Ready && !entry.trashed && record.sidecar() != sidecar {
                 let _lock = volume.lock().await;
-                self.until_ready(pool, None, volume, |backend, op, record| {
+                self.until_ready(pool, volume, |backend, op, record| {
                     backend.describe(op, &record.handle, &record.sidecar())
                 })
                 .await?;

@@ -82,7 +82,7 @@ impl Engine {
             Action::Keep => {}
             Action::Settle => {
                 // What is there may not be on stable storage: the repeated call syncs.
-                self.until_ready(pool, None, volume, |backend, op, record| {
+                self.until_ready(pool, volume, |backend, op, record| {
                     backend.create(op, &record.handle, &record.sidecar())
                 })
                 .await?;
@@ -125,7 +125,7 @@ impl Engine {
     /// Puts options and sidecar in force that may be those of before.
     pub(super) async fn describe_again(self: &Arc<Self>, volume: &Arc<Volume>, pool: &Arc<Pool>) {
         let described = self
-            .until_ready(pool, None, volume, |backend, op, record| {
+            .until_ready(pool, volume, |backend, op, record| {
                 backend.describe(op, &record.handle, &record.sidecar())
             })
             .await;

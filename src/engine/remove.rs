@@ -194,9 +194,7 @@ impl Engine {
         let record = volume.record();
         let State::Removing { at, expires } = record.state else { return };
         let moved = self
-            .until_ready(pool, None, volume, |backend, op, record| {
-                backend.remove(op, &record.handle)
-            })
+            .until_ready(pool, volume, |backend, op, record| backend.remove(op, &record.handle))
             .await;
         match moved {
             Ok(()) => {

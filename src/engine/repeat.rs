@@ -5,7 +5,7 @@ use std::time::Duration;
 use berth_api::{Backend, Op, Progress, Result};
 use tokio::time::Instant;
 
-use super::{Engine, jobs::Job, pool::Pool, time, volume::Volume};
+use super::{Engine, pool::Pool, time, volume::Volume};
 use crate::catalog::Record;
 
 /// How soon a wait notices that its operation was cancelled.
@@ -24,22 +24,15 @@ impl Engine {
     pub(super) async fn until_ready<T: Send + 'static>(
         &self,
         pool: &Pool,
-        job: Option<&Job>,
         volume: &Volume,
         call: impl Fn(&dyn Backend, &Op, &Record) -> Result<Progress<T>> + Clone + Send + 'static,
     ) -> Result<()> {
         loop {
-            let op = job.map_or_else(|| Op::new(time::CALL), |job| job.op.extended(time::CALL));
-            op.check()?;
+            let op = Op::new(time::CALL);
             let (call, record) = (call.clone(), volume.record());
             match pool.run(op.clone(), move |backend, op| call(backend, op, &record)).await? {
                 Progress::Ready(_) => return Ok(()),
-                Progress::Pending { after, because } => {
-                    if let Some(job) = job {
-                        job.waits(Some(because));
-                    }
-                    wait(after, &op).await;
-                }
+                Progress::Pending { after, .. } => wait(after, &op).await,
             }
         }
     }

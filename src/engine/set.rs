@@ -50,7 +50,7 @@ impl Engine {
         let engine = self.clone();
         let work = tokio::spawn(async move {
             let applied = engine
-                .until_ready(&pool, None, &volume, |backend, op, record| {
+                .until_ready(&pool, &volume, |backend, op, record| {
                     backend.apply(op, &record.handle, &record.sidecar())
                 })
                 .await;

@@ -75,7 +75,7 @@ impl Engine {
     /// Moves the data of an undeleted volume back; the caller has the lock.
     pub(super) async fn finish_undelete(self: &Arc<Self>, volume: &Arc<Volume>, pool: &Arc<Pool>) {
         let restored = self
-            .until_ready(pool, None, volume, |backend, op, record| {
+            .until_ready(pool, volume, |backend, op, record| {
                 backend.restore(op, &record.handle)?;
                 backend.describe(op, &record.handle, &record.sidecar())
             })

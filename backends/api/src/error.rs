@@ -117,6 +117,13 @@ impl Error {
         outer.with_source(self)
     }
 
+    /// The same kind, text (its causes included) and hint, for one more caller.
+    pub fn duplicate(&self) -> Self {
+        let mut copy = Self::new(self.0.kind, self.chain());
+        copy.0.hint.clone_from(&self.0.hint);
+        copy
+    }
+
     /// What the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
