@@ -7,5 +7,5 @@
 mod record;
 mod rows;
 
-pub use record::{Record, State};
+pub use record::{Origin, Place, Record, Rollback, Snapshot, SnapshotState, State};
 pub use rows::{Loaded, delete_volume, load, put_pool, put_volume};

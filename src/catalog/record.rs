@@ -12,7 +12,10 @@
 
 use std::collections::BTreeMap;
 
-use berth_api::{Handle, Layout, Options, PoolId, Sidecar, VolumeId, VolumeName, VolumeSpec};
+use berth_api::{
+    Handle, Layout, Options, PoolId, Sidecar, SnapshotId, SnapshotSidecar, VolumeId, VolumeName,
+    VolumeSpec,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +48,72 @@ pub struct Record {
     /// An intent of `undelete` or `set` whose effect may not be there yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsettled: bool,
+    /// Its snapshots, in the order they were taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<Snapshot>,
+    /// What its content is copied from; only while it is being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// An intent to go back to a snapshot whose effect may not be there yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
+}
+
+/// What the catalog knows of one snapshot. It is part of its volume's record, so
+/// that both change in one step and go into the trash together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Snapshot {
+    /// What the sidecar beside its data says.
+    #[serde(flatten)]
+    pub sidecar: SnapshotSidecar,
+    /// How the backend finds it.
+    pub handle: Handle,
+    /// Where it is in its life.
+    pub state: SnapshotState,
+}
+
+/// Where a snapshot is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotState {
+    /// Being taken; nobody sees it.
+    Creating,
+    /// There.
+    Ready,
+    /// Being deleted; nobody sees it.
+    Removing,
+}
+
+/// What a volume is a clone of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Origin {
+    /// The volume.
+    pub volume: VolumeId,
+    /// Its snapshot; its live content without.
+    pub snapshot: Option<SnapshotId>,
+}
+
+/// An intent to go back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Rollback {
+    /// To this snapshot.
+    pub to: SnapshotId,
+    /// What the present content becomes.
+    pub kept: Snapshot,
+}
+
+/// The pool that a record is of.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Its name in the configuration.
+    pub pool: &'a str,
+    /// Its identity, once known.
+    pub pool_id: Option<PoolId>,
+    /// Its technology.
+    pub backend: &'a str,
 }
 
 /// Where a volume is in its life.
@@ -118,6 +187,28 @@ impl State {
 }
 
 impl Record {
+    /// The record of a volume that describes itself by `sidecar`.
+    pub fn of(sidecar: Sidecar, place: Place<'_>, handle: Handle, state: State) -> Self {
+        let Sidecar { spec, layout } = sidecar;
+        Self {
+            id: spec.id,
+            name: spec.name,
+            pool: place.pool.to_owned(),
+            pool_id: place.pool_id,
+            backend: place.backend.to_owned(),
+            handle,
+            layout,
+            created: spec.created,
+            given: spec.given,
+            options: spec.options,
+            state,
+            unsettled: false,
+            snapshots: Vec::new(),
+            origin: None,
+            rollback: None,
+        }
+    }
+
     /// What the sidecar beside the data has to say.
     pub fn sidecar(&self) -> Sidecar {
         Sidecar {

@@ -11,7 +11,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use berth_api::{
-    Error, ErrorKind, Layout, Op, Progress, Result, VolumeId, VolumeName, VolumeSpec, options,
+    Error, ErrorKind, Layout, Op, Progress, Result, Sidecar, VolumeId, VolumeName, VolumeSpec,
+    options,
 };
 use jiff::Timestamp;
 
@@ -25,7 +26,7 @@ use super::{
     volume::Volume,
 };
 use crate::{
-    catalog::{self, Record, State},
+    catalog::{Record, State},
     journal::Client,
     view::{CreateVolume, VolumeView},
 };
@@ -123,23 +124,10 @@ impl Engine {
             let spec = spec.clone();
             pool.run(op.clone(), move |backend, op| backend.plan(op, &spec)).await?
         };
-        let record = Record {
-            id: spec.id,
-            name: name.clone(),
-            pool: pool.name.clone(),
-            pool_id: pool.id(),
-            backend: pool.config.backend.clone(),
-            handle,
-            layout: Layout::Subdirectory,
-            created: spec.created,
-            given: spec.given,
-            options: spec.options,
-            state: State::Creating { accepted: false },
-            unsettled: false,
-        };
+        let sidecar = Sidecar { spec, layout: Layout::Subdirectory };
+        let record = Record::of(sidecar, pool.place(), handle, State::Creating { accepted: false });
         if !berth_host::failpoint::sabotaged("skip-intent") {
-            let row = record.clone();
-            self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
+            self.store(&record).await?;
         }
         let volume = Volume::new(record);
         let _lock = volume.lock().await;
@@ -227,10 +215,7 @@ impl Engine {
     async fn accept(self: &Arc<Self>, volume: &Arc<Volume>, pilot: &Pilot) -> Result<Arc<Job>> {
         let mut record = volume.record();
         record.state = State::Creating { accepted: true };
-        let row = record.clone();
-        self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
-        volume.write(|life| life.record = record);
-        self.index.file(volume);
+        self.commit(volume, record).await?;
         let job = self.job_of(CREATE, volume);
         pilot.answer(Ok(()));
         Ok(job)
@@ -251,10 +236,7 @@ impl Engine {
             .await
             .map(drop);
         let forgotten = match undone {
-            Ok(()) => {
-                let id = volume.id.to_string();
-                self.writer.commit(move |tx| catalog::delete_volume(tx, &id)).await
-            }
+            Ok(()) => self.unstore(volume).await,
             Err(error) => self.discard(volume).await.and(Err(error)),
         };
         match forgotten {
@@ -278,12 +260,7 @@ impl Engine {
     async fn discard(&self, volume: &Arc<Volume>) -> Result<()> {
         let at = Timestamp::now();
         let state = State::Removed { at, expires: Some(at), purging: true };
-        let record = Record { state, ..volume.record() };
-        let row = record.clone();
-        self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
-        volume.write(|life| life.record = record);
-        self.index.file(volume);
-        Ok(())
+        self.commit(volume, Record { state, ..volume.record() }).await
     }
 
     /// What becomes of an accepted create that failed: a pool that is away is
@@ -301,18 +278,6 @@ impl Engine {
         tracing::error!(volume = %volume.record().name, during, error = %error.chain(), "faulty");
         let state = State::Faulty { during: during.to_owned(), error: error.chain() };
         self.settle(volume, state);
-    }
-
-    /// Records an outcome: at once in memory, with the next commit on disk.
-    pub(super) fn settle(&self, volume: &Arc<Volume>, state: State) {
-        let record = volume.write(|life| {
-            life.record.state = state;
-            life.record.unsettled = false;
-            life.failures = 0;
-            life.record.clone()
-        });
-        self.index.file(volume);
-        self.writer.later(move |tx| catalog::put_volume(tx, &record));
     }
 
     fn job_of(&self, kind: &str, volume: &Volume) -> Arc<Job> {

@@ -10,6 +10,7 @@
 //! | `detach` `house` | what goes on by itself |
 //! | `recover` `table` | recovery and the table it follows |
 //! | `volume` `index` | volumes in memory |
+//! | `records` | where records are written |
 //! | `pool` `threads` | pools, and the one crossing into blocking code |
 //! | `flight` `jobs` `repeat` `time` | work that outlives its caller |
 //! | `show` `doctor` | what users see |
@@ -31,6 +32,7 @@ mod mount;
 mod open;
 mod pool;
 mod rebuild;
+mod records;
 mod recover;
 mod remove;
 mod repeat;

@@ -98,6 +98,11 @@ impl Pool {
         self.read().id
     }
 
+    /// Where records of its volumes say that they are.
+    pub(super) fn place(&self) -> catalog::Place<'_> {
+        catalog::Place { pool: &self.name, pool_id: self.id(), backend: &self.config.backend }
+    }
+
     /// Calls that are stuck in the backend now.
     pub(super) fn stuck(&self) -> u64 {
         self.threads.stuck()

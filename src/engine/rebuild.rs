@@ -14,7 +14,7 @@ use super::{
     volume::Volume,
 };
 use crate::{
-    catalog::{self, Record, State},
+    catalog::{Record, State},
     view::JobView,
 };
 
@@ -141,22 +141,8 @@ impl Engine {
                 spec.name, spec.id
             )));
         }
-        let record = Record {
-            id: spec.id,
-            name: spec.name.clone(),
-            pool: pool.name.clone(),
-            pool_id: pool.id(),
-            backend: pool.config.backend.clone(),
-            handle: entry.handle,
-            layout: sidecar.layout,
-            created: spec.created,
-            given: spec.given.clone(),
-            options: spec.options.clone(),
-            state,
-            unsettled: false,
-        };
-        let row = record.clone();
-        self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
+        let record = Record::of(sidecar, pool.place(), entry.handle, state);
+        self.store(&record).await?;
         tally.made += 1;
         tally.trashed += u64::from(entry.trashed);
         match known {

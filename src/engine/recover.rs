@@ -262,7 +262,7 @@ impl Engine {
             let listed = pool.run(Op::new(time::CALL), Backend::list).await?;
             for entry in listed {
                 let Ok(sidecar) = entry.sidecar else { continue };
-                let spec = sidecar.spec;
+                let id = sidecar.spec.id;
                 let state = if entry.trashed {
                     State::Removed { at: Timestamp::now(), expires: None, purging: false }
                 } else {
@@ -272,23 +272,7 @@ impl Engine {
                             .to_owned(),
                     }
                 };
-                found.insert(
-                    spec.id,
-                    Record {
-                        id: spec.id,
-                        name: spec.name,
-                        pool: pool.name.clone(),
-                        pool_id: pool.id(),
-                        backend: pool.config.backend.clone(),
-                        handle: entry.handle,
-                        layout: sidecar.layout,
-                        created: spec.created,
-                        given: spec.given,
-                        options: spec.options,
-                        state,
-                        unsettled: false,
-                    },
-                );
+                found.insert(id, Record::of(sidecar, pool.place(), entry.handle, state));
             }
         }
         for id in damaged {

@@ -16,8 +16,7 @@ use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::{Engine, create::CREATE, detach::Evidence, pool::Pool, time, volume::Volume};
 use crate::{
-    catalog::{self, Record, State},
-    database::Transaction,
+    catalog::{Record, State},
     journal::{self, Client},
     view::VolumeView,
 };
@@ -66,17 +65,7 @@ impl Engine {
             (false, OnRemove::Delete) => Some(later(at, pool.config.trash)),
         };
         let removing = Record { state: State::Removing { at, expires }, ..record };
-        let row = removing.clone();
-        let step = move |tx: &Transaction<'_>| {
-            catalog::put_volume(tx, &row)?;
-            journal::delete_references_of(tx, row.id)
-        };
-        self.writer.commit(step).await?;
-        volume.write(|life| {
-            life.record = removing;
-            life.references.clear();
-        });
-        self.index.file(&volume);
+        self.commit_removal(&volume, removing).await?;
         tracing::info!(volume = name, id = %volume.id, at_once, "removed");
         let view = (!at_once).then(|| self.view(&volume));
         let engine = self.clone();
@@ -105,9 +94,7 @@ impl Engine {
                 let State::Removed { at, .. } = record.state else { return Ok(None) };
                 let state = State::Removed { at, expires: Some(Timestamp::now()), purging: false };
                 let record = Record { state, ..record };
-                let row = record.clone();
-                self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
-                volume.write(|life| life.record = record);
+                self.commit(&volume, record).await?;
                 self.call_housekeeper();
                 Ok(None)
             }

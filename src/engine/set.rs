@@ -12,7 +12,7 @@ use berth_api::{Error, Op, Result, options};
 
 use super::{Engine, create::faulty, time};
 use crate::{
-    catalog::{self, Record, State},
+    catalog::{Record, State},
     view::{SetVolume, VolumeView},
 };
 
@@ -43,9 +43,7 @@ impl Engine {
         pool.ready().await?;
         let options = old.options.clone().set(&changes)?;
         let new = Record { options, unsettled: true, ..old.clone() };
-        let row = new.clone();
-        self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
-        volume.write(|life| life.record = new);
+        self.commit(&volume, new).await?;
         // From here on the work is its own: a caller who hangs up leaves no half.
         let engine = self.clone();
         let work = tokio::spawn(async move {
@@ -76,12 +74,10 @@ impl Engine {
         pool: &super::pool::Pool,
         error: Error,
     ) -> Error {
-        let row = old.clone();
-        if let Err(second) = self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await {
+        if let Err(second) = self.commit(volume, old.clone()).await {
             tracing::error!(volume = %old.name, error = %second.chain(), "take `set` back");
             return error;
         }
-        volume.write(|life| life.record = old.clone());
         // What was half applied is put back where the pool lets us.
         let sidecar = old.sidecar();
         let _ = pool

@@ -76,26 +76,24 @@ pub(super) fn decide(record: &Record, observed: Observed) -> Action {
 mod tests {
     use std::collections::BTreeMap;
 
-    use berth_api::{Handle, Layout, Options, VolumeId};
+    use berth_api::{Handle, Layout, Options, Sidecar, VolumeId, VolumeSpec};
     use jiff::Timestamp;
 
     use super::*;
+    use crate::catalog::Place;
 
     fn record(state: State, unsettled: bool) -> Record {
-        Record {
+        let spec = VolumeSpec {
             id: VolumeId::random(),
             name: "db".parse().expect("a valid name"),
-            pool: "default".to_owned(),
-            pool_id: None,
-            backend: "vfs".to_owned(),
-            handle: Handle(serde_json::Value::Null),
-            layout: Layout::Subdirectory,
             created: Timestamp::UNIX_EPOCH,
             given: BTreeMap::new(),
             options: Options::default(),
-            state,
-            unsettled,
-        }
+        };
+        let sidecar = Sidecar { spec, layout: Layout::Subdirectory };
+        let place = Place { pool: "default", pool_id: None, backend: "vfs" };
+        let handle = Handle(serde_json::Value::Null);
+        Record { unsettled, ..Record::of(sidecar, place, handle, state) }
     }
 
     /// Every state × absent, incomplete, present, trashed.

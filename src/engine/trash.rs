@@ -11,7 +11,7 @@ use berth_api::{Error, ErrorKind, Op, Result, VolumeId, VolumeName};
 
 use super::{Engine, jobs::UNLIMITED, pool::Pool, time, volume::Volume};
 use crate::{
-    catalog::{self, Record, State},
+    catalog::{Record, State},
     view::VolumeView,
 };
 
@@ -58,10 +58,7 @@ impl Engine {
         let pool = self.configured(&record.pool)?;
         pool.ready().await?;
         let record = Record { state: State::Ready, unsettled: true, ..record };
-        let row = record.clone();
-        self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await?;
-        volume.write(|life| life.record = record);
-        self.index.file(&volume);
+        self.commit(&volume, record).await?;
         tracing::info!(volume = %name, id = %volume.id, "undeleted");
         let view = self.view(&volume);
         let engine = self.clone();
@@ -101,12 +98,10 @@ impl Engine {
             // From here on nothing half deleted can come back.
             let state = State::Removed { at, expires, purging: true };
             let record = Record { state, ..record.clone() };
-            let row = record.clone();
-            if let Err(error) = self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await {
-                tracing::warn!(volume = %record.name, error = %error.chain(), "purge");
+            if let Err(error) = self.commit(volume, record).await {
+                tracing::warn!(volume = %volume.record().name, error = %error.chain(), "purge");
                 return;
             }
-            volume.write(|life| life.record = record);
         }
         let op = Op::new(UNLIMITED);
         let handle = record.handle.clone();
@@ -129,14 +124,6 @@ impl Engine {
                 self.try_again(volume);
             }
         }
-    }
-
-    /// The volume is gone; its row goes with the next commit.
-    pub(super) fn forget(&self, volume: &Volume) {
-        self.index.forget(volume);
-        let id = volume.id.to_string();
-        self.writer.later(move |tx| catalog::delete_volume(tx, &id));
-        tracing::info!(volume = %volume.record().name, id = %volume.id, "gone");
     }
 
     /// The latest volume of this name that is in the trash.

@@ -12,7 +12,9 @@ use std::{fmt::Debug, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, HostId, Op, PoolId, PoolIdentity, Result, Sidecar, VolumeSpec};
+use crate::{
+    Bytes, HostId, Op, PoolId, PoolIdentity, Resize, Result, Sidecar, Snapshots, VolumeSpec,
+};
 
 /// One storage technology, opened on one pool.
 pub trait Backend: Debug + Send + Sync + 'static {
@@ -112,6 +114,16 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// # Errors
     /// `Unavailable` if that cannot be told.
     fn capacity(&self, op: &Op) -> Result<Capacity>;
+
+    /// Snapshots, clones and rollback, where this pool has them.
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        None
+    }
+
+    /// Limits of volumes, where this pool knows them.
+    fn resize(&self) -> Option<&dyn Resize> {
+        None
+    }
 }
 
 /// A backend's own name for a volume: its serde type, opaque outside.

@@ -13,6 +13,8 @@
 //! | [`operation`] | deadline, cancellation and progress of one call |
 //! | [`volume`] | ids, names, and the specification of a volume |
 //! | [`options`] | `-o KEY=VALUE`: parsing, normalising, comparing |
+//! | [`snapshot`] | points in time of a volume, and pools that have them |
+//! | [`resize`] | pools that can limit a volume |
 //! | [`size`] | a number of bytes as people write it |
 //! | [`sidecar`] | `volume.json`, the self-description beside the data |
 //! | [`identity`] | `pool.json`, and which host a pool belongs to |
@@ -27,8 +29,10 @@ pub mod error;
 pub mod identity;
 pub mod operation;
 pub mod options;
+pub mod resize;
 pub mod sidecar;
 pub mod size;
+pub mod snapshot;
 pub mod volume;
 
 pub use backend::{Backend, Capacity, Change, Found, Handle, Health, Observed, Progress, Source};
@@ -36,6 +40,11 @@ pub use error::{Context, Error, ErrorKind, Result};
 pub use identity::{HostId, PoolId, PoolIdentity};
 pub use operation::Op;
 pub use options::{Access, OnRemove, Options};
+pub use resize::{Resize, Usage};
 pub use sidecar::{Layout, Sidecar};
 pub use size::Bytes;
+pub use snapshot::{
+    Consistency, Estimate, FoundSnapshot, Method, Origin, SnapshotId, SnapshotName,
+    SnapshotSidecar, Snapshots,
+};
 pub use volume::{VolumeId, VolumeName, VolumeSpec};

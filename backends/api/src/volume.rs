@@ -115,24 +115,31 @@ impl FromStr for VolumeName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let wrong = |why: &str| {
-            let shown: String = text.chars().take(40).collect();
-            Error::invalid(format!("volume name `{}` {why}", shown.escape_debug())).with_hint(
-                "use letters, digits, `_`, `.` and `-`, beginning with a letter or a digit",
-            )
-        };
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-        match text.as_bytes() {
-            [] => Err(wrong("is empty")),
-            bytes if bytes.len() > Self::MAX => Err(wrong("is longer than 128 characters")),
-            [first, ..] if !first.is_ascii_alphanumeric() => {
-                Err(wrong("does not begin with a letter or a digit"))
-            }
-            bytes if !bytes.iter().copied().all(allowed) => {
-                Err(wrong("has a character that is not allowed"))
-            }
-            _ => Ok(Self(text.to_owned())),
+        check_name("volume", text).map(|()| Self(text.to_owned()))
+    }
+}
+
+/// Whether `text` may name a `what` (volume, snapshot).
+///
+/// # Errors
+/// `Invalid`, saying why not.
+pub(crate) fn check_name(what: &str, text: &str) -> Result<(), Error> {
+    let wrong = |why: &str| {
+        let shown: String = text.chars().take(40).collect();
+        Error::invalid(format!("{what} name `{}` {why}", shown.escape_debug()))
+            .with_hint("use letters, digits, `_`, `.` and `-`, beginning with a letter or a digit")
+    };
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    match text.as_bytes() {
+        [] => Err(wrong("is empty")),
+        bytes if bytes.len() > VolumeName::MAX => Err(wrong("is longer than 128 characters")),
+        [first, ..] if !first.is_ascii_alphanumeric() => {
+            Err(wrong("does not begin with a letter or a digit"))
         }
+        bytes if !bytes.iter().copied().all(allowed) => {
+            Err(wrong("has a character that is not allowed"))
+        }
+        _ => Ok(()),
     }
 }
 

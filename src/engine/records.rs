@@ -1,0 +1,88 @@
+//! Where records of volumes are written: the one place that knows where the
+//! truth of a pool's records lies.
+//!
+//! An *intent* is committed before anything happens, an *outcome* follows with a
+//! later commit (`state.md`). Callers have the volume's lock, so that no two of
+//! them write one record at a time.
+
+use std::sync::Arc;
+
+use berth_api::Result;
+
+use super::{Engine, volume::Volume};
+use crate::{
+    catalog::{self, Record, State},
+    database::Transaction,
+    journal,
+};
+
+impl Engine {
+    /// Writes an intent and answers when it is on stable storage; the volume in
+    /// memory follows.
+    ///
+    /// # Errors
+    /// Nothing has changed then, on disk or in memory.
+    pub(super) async fn commit(&self, volume: &Arc<Volume>, record: Record) -> Result<()> {
+        self.store(&record).await?;
+        volume.write(|life| life.record = record);
+        self.index.file(volume);
+        Ok(())
+    }
+
+    /// [`commit`](Self::commit) of a removal: the references go with it.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub(super) async fn commit_removal(&self, volume: &Arc<Volume>, record: Record) -> Result<()> {
+        let row = record.clone();
+        let step = move |tx: &Transaction<'_>| {
+            catalog::put_volume(tx, &row)?;
+            journal::delete_references_of(tx, row.id)
+        };
+        self.writer.commit(step).await?;
+        volume.write(|life| {
+            life.record = record;
+            life.references.clear();
+        });
+        self.index.file(volume);
+        Ok(())
+    }
+
+    /// Writes the record of a volume that is not in memory yet.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub(super) async fn store(&self, record: &Record) -> Result<()> {
+        let row = record.clone();
+        self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await
+    }
+
+    /// Takes the record of an unaccepted create back, durably.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub(super) async fn unstore(&self, volume: &Volume) -> Result<()> {
+        let id = volume.id.to_string();
+        self.writer.commit(move |tx| catalog::delete_volume(tx, &id)).await
+    }
+
+    /// Records an outcome: at once in memory, with the next commit on disk.
+    pub(super) fn settle(&self, volume: &Arc<Volume>, state: State) {
+        let record = volume.write(|life| {
+            life.record.state = state;
+            life.record.unsettled = false;
+            life.failures = 0;
+            life.record.clone()
+        });
+        self.index.file(volume);
+        self.writer.later(move |tx| catalog::put_volume(tx, &record));
+    }
+
+    /// The volume is gone; its row goes with the next commit.
+    pub(super) fn forget(&self, volume: &Volume) {
+        self.index.forget(volume);
+        let id = volume.id.to_string();
+        self.writer.later(move |tx| catalog::delete_volume(tx, &id));
+        tracing::info!(volume = %volume.record().name, id = %volume.id, "gone");
+    }
+}
