@@ -26,6 +26,8 @@ pub(super) struct Pool {
     threads: Threads,
     /// The trash is emptied on a thread of its own, at the lowest priority.
     walker: Threads,
+    /// Content is copied on threads of its own: none of them counts as stuck.
+    copiers: Threads,
     host: HostId,
     writer: Writer,
     situation: RwLock<Situation>,
@@ -60,6 +62,7 @@ impl Pool {
             backend,
             threads: Threads::new(name),
             walker: Threads::walkers(name),
+            copiers: Threads::copiers(name),
             host,
             writer,
             situation: RwLock::new(Situation { id: known, confirmed, recovered: false }),
@@ -91,6 +94,21 @@ impl Pool {
                 call(&*backend, &op)
             })
             .await
+    }
+
+    /// Runs work that copies content, and may take long.
+    pub(super) async fn copy<T: Send + 'static>(
+        &self,
+        op: Op,
+        call: impl FnOnce(&dyn Backend, &Op) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let backend = self.backend.clone();
+        self.copiers.run(move || call(&*backend, &op)).await
+    }
+
+    /// Whether the pool has snapshots.
+    pub(super) fn has_snapshots(&self) -> bool {
+        self.backend.snapshots().is_some()
     }
 
     /// The identity, once known.

@@ -68,10 +68,18 @@ impl Engine {
 
     /// Records an outcome: at once in memory, with the next commit on disk.
     pub(super) fn settle(&self, volume: &Arc<Volume>, state: State) {
+        self.amend(volume, |record| {
+            record.state = state;
+            record.unsettled = false;
+            record.origin = None;
+        });
+        volume.write(|life| life.failures = 0);
+    }
+
+    /// [`settle`](Self::settle) of something else than the state.
+    pub(super) fn amend(&self, volume: &Arc<Volume>, change: impl FnOnce(&mut Record)) {
         let record = volume.write(|life| {
-            life.record.state = state;
-            life.record.unsettled = false;
-            life.failures = 0;
+            change(&mut life.record);
             life.record.clone()
         });
         self.index.file(volume);

@@ -78,7 +78,9 @@ impl Engine {
             }
             _ => (None, None),
         };
+        let snapshots = self.pools.get(&record.pool).is_some_and(|pool| pool.has_snapshots());
         let capabilities: &[&str] = match state {
+            "ready" if snapshots => &["mount", "set", "remove", "snapshot", "clone", "rollback"],
             "ready" => &["mount", "set", "remove"],
             "removed" => &["undelete", "remove"],
             _ => &["remove"],
@@ -96,7 +98,7 @@ impl Engine {
             mounted: life.mounted,
             held: life.held,
             created: record.created,
-            snapshots: 0,
+            snapshots: life.snapshots(),
             last_backup: None,
             host: self.host_name.clone(),
             capabilities: capabilities.iter().map(ToString::to_string).collect(),
@@ -167,7 +169,7 @@ impl Engine {
             free: capacity.map(|capacity| capacity.free),
             trash: pool.config.trash.as_secs(),
             stuck: pool.stuck(),
-            capabilities: ["create", "mount", "undelete", "rebuild"].map(String::from).to_vec(),
+            capabilities: pool_capabilities(pool),
         }
     }
 
@@ -285,4 +287,12 @@ impl Engine {
         gauge("berth_faulty_volumes", "Volumes that need an operator.", &faulty);
         text
     }
+}
+
+/// Derived from the accessors: what the backend has is what it can.
+fn pool_capabilities(pool: &Pool) -> Vec<String> {
+    let always = ["create", "mount", "undelete", "rebuild"];
+    let snapshots: &[&str] =
+        if pool.has_snapshots() { &["snapshot", "clone", "rollback"] } else { &[] };
+    always.iter().chain(snapshots).map(ToString::to_string).collect()
 }

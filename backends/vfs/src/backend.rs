@@ -4,7 +4,7 @@ use std::path::Path;
 
 use berth_api::{
     Backend, Capacity, Change, Error, Found, Handle, Health, HostId, Observed, Op, PoolId,
-    PoolIdentity, Progress, Result, Sidecar, Source, VolumeSpec,
+    PoolIdentity, Progress, Result, Sidecar, Snapshots, Source, VolumeSpec,
 };
 use berth_tree::Tree;
 
@@ -13,7 +13,7 @@ use crate::handle;
 /// A pool in a directory of this host.
 #[derive(Debug)]
 pub struct Vfs {
-    tree: Tree,
+    pub(crate) tree: Tree,
 }
 
 impl Vfs {
@@ -106,10 +106,14 @@ impl Backend for Vfs {
         op.check()?;
         self.tree.capacity()
     }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
 }
 
 /// The volume that both name.
-fn own(volume: &Handle, sidecar: &Sidecar) -> Result<berth_api::VolumeId> {
+pub(crate) fn own(volume: &Handle, sidecar: &Sidecar) -> Result<berth_api::VolumeId> {
     let id = handle::id(volume)?;
     if id == sidecar.spec.id {
         Ok(id)
