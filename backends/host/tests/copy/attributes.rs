@@ -191,11 +191,15 @@ fn files_that_cannot_be_changed_can_be_copied() {
                 ("i", "directory/inner"),
                 ("a", "directory"),
             ];
-            flags.iter().for_each(|(flag, name)| change(&format!("+{flag}"), name));
+            for (flag, name) in flags {
+                change(&format!("+{flag}"), name);
+            }
             copy(&from, &disk.path("to")).unwrap();
             facts::assert_same(&facts::of(&from), &facts::of(&disk.path("to")));
             fs::remove_dir_all(disk.path("to")).expect("the flags are not copied");
-            flags.iter().rev().for_each(|(flag, name)| change(&format!("-{flag}"), name));
+            for (flag, name) in flags.into_iter().rev() {
+                change(&format!("-{flag}"), name);
+            }
         });
     }
 }
@@ -208,12 +212,14 @@ fn reading_leaves_no_trace() {
         fs::create_dir_all(from.join("directory")).unwrap();
         fs::write(from.join("directory/file"), "x").unwrap();
         let paths = [from.join("directory/file"), from.join("directory"), from.clone()];
-        paths.iter().for_each(|path| age(path, 1));
+        for path in &paths {
+            age(path, 1);
+        }
         copy(&from, &disk.path("to")).unwrap();
         for path in paths {
             let meta = fs::symlink_metadata(&path).unwrap();
             let accessed = std::os::unix::fs::MetadataExt::atime(&meta);
-            assert_eq!(accessed, 1_000_000_001, "{path:?}");
+            assert_eq!(accessed, 1_000_000_001, "{}", path.display());
         }
     });
 }

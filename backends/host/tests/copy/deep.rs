@@ -44,7 +44,9 @@ fn far_beyond_the_longest_path() {
         Disk::with(kind, 400, |disk| {
             let root = Dir::open(&disk.path("")).unwrap();
             let names = ["from", "to"];
-            names.iter().for_each(|name| root.make_dir(name, 0o755).unwrap());
+            for name in names {
+                root.make_dir(name, 0o755).unwrap();
+            }
             let [from, to] = names.map(|name| root.open_dir(name).unwrap());
             // 5,000 levels of 100 characters.
             let name = "d".repeat(100);

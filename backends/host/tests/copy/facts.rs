@@ -74,7 +74,7 @@ pub(crate) fn assert_same(left: &BTreeMap<PathBuf, Facts>, right: &BTreeMap<Path
     let names = |tree: &BTreeMap<PathBuf, Facts>| tree.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(left), names(right));
     for (path, facts) in left {
-        assert_eq!(facts, &right[path], "{path:?}");
+        assert_eq!(facts, &right[path], "{}", path.display());
     }
 }
 
@@ -103,15 +103,11 @@ pub(crate) fn extents(path: &Path) -> Vec<(i64, i64)> {
     loop {
         match lseek(&file, at, Whence::SeekData) {
             Ok(data) => {
-                at = lseek(&file, data, Whence::SeekHole)
-                    .map(|hole| {
-                        found.push((data, hole));
-                        hole
-                    })
-                    .unwrap()
+                at = lseek(&file, data, Whence::SeekHole).unwrap();
+                found.push((data, at));
             }
             Err(Errno::ENXIO) => return found,
-            Err(error) => panic!("{path:?}: {error}"),
+            Err(error) => panic!("{}: {error}", path.display()),
         }
     }
 }
@@ -146,5 +142,5 @@ pub(crate) fn set(path: &Path, name: &str, value: &[u8]) {
         let (start, length) = (value.as_ptr().cast(), value.len());
         libc::lsetxattr(place.as_ptr(), text.as_ptr(), start, length, 0)
     };
-    Errno::result(result).unwrap_or_else(|error| panic!("{name} of {path:?}: {error}"));
+    Errno::result(result).unwrap_or_else(|error| panic!("{name} of {}: {error}", path.display()));
 }

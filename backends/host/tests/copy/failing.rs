@@ -110,8 +110,9 @@ fn it_ends_when_it_is_late_or_no_longer_wanted() {
 
         // In the middle of one large file.
         let large = File::create(from.join("large")).unwrap();
+        let piece = vec![1; 1 << 20];
         for at in 0..400 {
-            large.write_all_at(&[1; 1 << 20], at << 20).unwrap();
+            large.write_all_at(&piece, at << 20).unwrap();
         }
         let (op, ended) = (op(), AtomicBool::new(false));
         let error = thread::scope(|scope| {

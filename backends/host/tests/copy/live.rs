@@ -51,11 +51,11 @@ fn assert_clean(top: &Path) {
     for entry in fs::read_dir(top).unwrap() {
         let path = entry.unwrap().path();
         let kind = fs::symlink_metadata(&path).unwrap().file_type();
-        assert_ne!(path.file_name().unwrap(), "precious", "{path:?}");
+        assert_ne!(path.file_name().unwrap(), "precious", "{}", path.display());
         if kind.is_dir() {
             assert_clean(&path);
         } else if kind.is_file() {
-            assert_ne!(fs::read(&path).unwrap(), b"precious", "{path:?}");
+            assert_ne!(fs::read(&path).unwrap(), b"precious", "{}", path.display());
         }
     }
 }

@@ -13,6 +13,8 @@ mod live;
 mod measure;
 mod mounted;
 mod origins;
+#[cfg(feature = "testing")]
+mod paused;
 mod subvolumes;
 mod wide;
 

@@ -24,7 +24,7 @@ fn tree(from: &Path) {
         fs::hard_link(from.join("a/file"), from.join(twin)).unwrap();
     }
     let sparse = File::create(from.join("a/b/sparse")).unwrap();
-    sparse.write_all_at(&[1; 65536], 1 << 30).unwrap();
+    sparse.write_all_at(&vec![1; 65536], 1 << 30).unwrap();
     symlink("/", from.join("root")).unwrap();
 }
 
