@@ -178,10 +178,15 @@ fn set_flags(target: BorrowedFd<'_>, nocow: bool) -> io::Result<()> {
 fn flags(object: BorrowedFd<'_>) -> io::Result<libc::c_int> {
     let mut flags = 0;
     #[expect(unsafe_code, reason = "an ioctl that writes a live integer")]
-    unsafe {
-        call::get_flags(object.as_raw_fd(), &raw mut flags)?;
+    let result = unsafe { call::get_flags(object.as_raw_fd(), &raw mut flags) };
+    match result {
+        // The place of a subvolume that a snapshot left out is no real inode.
+        Err(Errno::ENOTTY) => Ok(0),
+        other => {
+            other?;
+            Ok(flags)
+        }
     }
-    Ok(flags)
 }
 
 fn time((seconds, nanoseconds): Time) -> TimeSpec {

@@ -150,10 +150,15 @@ impl Copying<'_> {
         let (mut from, mut to) = (offset(at), offset(at));
         failpoint::hit("copy.range")?;
         match copy_file_range(self.source, Some(&mut from), self.target, Some(&mut to), length) {
-            Ok(0) | Err(Errno::EXDEV | Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
-                Ok(None)
-            }
-            Err(Errno::EINTR) => Ok(None),
+            Ok(0)
+            | Err(
+                Errno::EXDEV
+                | Errno::EINVAL
+                | Errno::EINTR
+                | Errno::ENOSYS
+                | Errno::EOPNOTSUPP
+                | Errno::ETXTBSY,
+            ) => Ok(None),
             other => Ok(Some(other?)),
         }
     }
