@@ -21,6 +21,8 @@ needs_of() {
         need mkfs.ext4 e2fsprogs
         need mkfs.xfs xfsprogs
         need losetup mount
+        need setfattr attr
+        need setfacl acl
         ;;
     crash | sabotage)
         need mkfs.ext4 e2fsprogs
