@@ -24,17 +24,20 @@ pack() {
         printf ' %q' "$@"
         echo
     } >"$guest/command"
-    hidden "$here" "$PWD" "$CARGO_TARGET_DIR" "$cache" "${shares[@]}" >"$guest/shared"
+    hidden "$here" "$PWD" "$CARGO_TARGET_DIR" "$cache" "${shares[@]}" "$@" >"$guest/shared"
 }
 
-# hidden DIR…: those that lie where the guest has folders of its own. The
+# hidden PATH…: those that lie where the guest has folders of its own. The
 # outermost first, and each once: what is inside another comes with it.
 hidden() {
-    local folder last=''
-    realpath --canonicalize-missing "$@" | LC_ALL=C sort -u | while read -r folder; do
-        [[ -d $folder && $folder == @(/tmp|/var/tmp)/* ]] || continue
-        [[ -z $last || $folder != "$last"/* ]] || continue
-        last=$folder
-        printf '%s\n' "$folder"
+    local path last=''
+    for path; do
+        # The command's words are paths only if they say so.
+        [[ $path != /* || ! -e $path ]] || realpath "$path"
+    done | LC_ALL=C sort -u | while read -r path; do
+        [[ $path == @(/tmp|/var/tmp)/* ]] || continue
+        [[ -z $last || $path != "$last"/* ]] || continue
+        last=$path
+        printf '%s\n' "$path"
     done
 }

@@ -98,6 +98,8 @@ pump_output() {
 
 # end_machine: at once, if it still runs.
 end_machine() {
-    [[ -z $machine ]] || kill -KILL "$machine" 2>/dev/null || true
+    [[ -n $machine ]] || return 0
+    # What bash says about a killed child is no news here.
+    { kill -KILL "$machine"; wait "$machine"; } 2>/dev/null || true
     machine=''
 }
