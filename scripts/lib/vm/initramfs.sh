@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # The guest's first root: static busybox, the modules that reach the real root,
 # and `init`. Built again whenever one of them changed.
+# shellcheck disable=SC2154 # the kernel's, from kernel.sh
 
 # What the first root loads, each with all it depends on; everything else comes
 # from the real root, on demand.
@@ -25,7 +26,7 @@ build_initramfs() {
     mkdir -p "$root"/{bin,dev,proc,sys,lower,upper,host,root,modules}
     cp "$(command -v busybox)" "$root/bin/busybox"
     # The kernel cannot start a program that needs libraries which are not there.
-    ! ldd "$root/bin/busybox" >/dev/null 2>&1 || die 'the guest needs a static busybox: install `busybox-static`'
+    ! ldd "$root/bin/busybox" >/dev/null 2>&1 || die "the guest needs a static busybox: install \`busybox-static\`"
     busybox --list | while read -r name; do
         [[ $name == busybox ]] || ln -s busybox "$root/bin/$name"
     done

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # The guest's kernel: Debian's package, unpacked into the cache and never
 # installed. Expects $cache; what is here once is used until it is taken away.
+# shellcheck disable=SC2034 # for the others
 
 vm_cache=${cache:?}/vm
 
-# For shell strings in which no other word may change: the release, as `uname -r`
-# says it in the guest, and where image and modules are.
+# The release, as `uname -r` says it in the guest, and where image and modules are.
 kernel_release=''
 kernel_image=''
 kernel_root=''
@@ -37,15 +37,15 @@ fetch_kernel() {
     if ! { package=$(kernel_package) && [[ -n $package ]] && download "$package" "$fresh"; }; then
         apt-get update </dev/null >"$fresh/log" 2>&1 || show_and_die "$fresh/log" 'apt-get update'
         package=$(kernel_package)
-        [[ -n $package ]] || die 'no package `linux-image-amd64` here: the guest runs the kernel of Debian'
+        [[ -n $package ]] || die "no package \`linux-image-amd64\` here: the guest runs Debian's kernel"
         download "$package" "$fresh" || show_and_die "$fresh/log" "the package \`$package\` cannot be downloaded"
     fi
     dpkg-deb --extract "$fresh"/*.deb "$fresh"
     rm -f "$fresh"/*.deb "$fresh/log"
     local image=("$fresh"/boot/vmlinuz-*)
     kernel_release=${image[0]#*/vmlinuz-}
-    # The build tree, the maps and documentation are of no use here.
-    rm -rf "$fresh/usr/share" "$fresh"/boot/System.map-*
+    # Maps and documentation are of no use here.
+    rm -rf "${fresh:?}/usr/share" "$fresh"/boot/System.map-*
     depmod --basedir "$fresh" "$kernel_release"
     printf '%s\n' "$kernel_release" >"$fresh/complete"
     sync --file-system "$fresh/complete"

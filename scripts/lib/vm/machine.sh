@@ -2,6 +2,7 @@
 # The machine: QEMU's command line, its start and its end. Expects $run, a folder
 # of its own, and the kernel prepared.
 # shellcheck disable=SC2154 # $run and the options, from scripts/vm
+# shellcheck disable=SC2034 # what start_machine opens is for the others
 
 # The longest a probe for KVM may take; a guest under TCG gets there in 4 s.
 probe_limit=10
@@ -62,7 +63,6 @@ start_machine() {
     done
     # Opened for both directions, so that nobody waits for the other side.
     exec {events}<>"$run/ctl.out" {answers}<>"$run/ctl.in" {qmp_in}<>"$run/qmp.in" {qmp_out}<>"$run/qmp.out"
-    # shellcheck disable=SC2094 # nothing is read here
     exec {out}> >(pump_output)
     out_pump=$!
     exec {err}> >(exec cat >&2)

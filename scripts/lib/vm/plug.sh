@@ -52,7 +52,7 @@ plug() {
         [[ " ${slot_of[*]} " == *" $slot "* ]] || break
     done
     if ((slot >= nvme)); then
-        refusal="no free slot; there are $nvme (option \`--nvme\`)"
+        refusal="all $nvme slots are taken; the option --nvme makes more"
         return 1
     fi
     if [[ -n ${slot_of[$serial]:-} ]]; then
@@ -87,9 +87,9 @@ unplug() {
 answer() {
     local verb=$1 serial=${2:-} size=${3:-1G} refusal=''
     if [[ ! $serial =~ ^[A-Za-z0-9_-]{1,20}$ || ! $size =~ ^[0-9]+[KMGT]?$ ]]; then
-        refusal='a serial of 1 to 20 letters, digits, `-` and `_`, and a size like 1G'
+        refusal='a serial has 1 to 20 letters, digits, dashes and underscores, a size is like 1G'
     elif ((nvme == 0)); then
-        refusal='no slots: option `--nvme`'
+        refusal='there are no slots; the option --nvme makes them'
     elif "$verb" "$serial" "$size"; then
         echo ok >&"$answers"
         return
