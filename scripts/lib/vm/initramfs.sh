@@ -22,7 +22,9 @@ prepare_initramfs() {
 
 build_initramfs() {
     local root=$vm_cache/initramfs.new file name
-    rm -rf "$root" "$vm_cache"/initramfs-*
+    rm -rf "$root"
+    # Other clones may be using theirs.
+    find "$vm_cache" -maxdepth 1 -name 'initramfs-*' -mtime +1 -delete
     mkdir -p "$root"/{bin,dev,proc,sys,lower,upper,host,root,modules}
     cp "$(command -v busybox)" "$root/bin/busybox"
     # The kernel cannot start a program that needs libraries which are not there.

@@ -72,7 +72,7 @@ start_machine() {
         -machine q35 -cpu max -smp "$cpus" -m "$memory" \
         -nodefaults -no-user-config -display none -no-reboot -serial "file:$run/console" \
         -kernel "$kernel_image" -initrd "$initramfs" \
-        -append "console=ttyS0 quiet panic=-1 oops=panic vm.run=$run $append" \
+        -append "console=ttyS0 quiet panic=-1 oops=panic apparmor=0 vm.run=$run $append" \
         -fsdev local,id=root,path=/,security_model=none,multidevs=remap,readonly=on \
         -device virtio-9p-pci,fsdev=root,mount_tag=hostroot \
         -device virtio-serial-pci \
