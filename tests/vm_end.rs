@@ -74,6 +74,14 @@ fn a_panic_fails_and_shows_the_kernels_last_words() {
     assert!(err(&output).contains("sysrq_handle_crash"), "{}", err(&output));
 }
 
+#[test]
+fn a_machine_that_does_not_start_fails_with_its_reason() {
+    let output = vm::run(&["--memory", "little"], "true");
+    ended(&output, 125);
+    assert!(err(&output).contains("expects a non-negative number"), "{}", err(&output));
+    assert!(err(&output).contains("left no status"), "{}", err(&output));
+}
+
 /// What looks like a status on the output is none.
 #[test]
 fn an_end_without_a_status_fails() {
