@@ -17,8 +17,9 @@ use syn::{
 };
 
 /// Functions that are a step, by the last word of their path.
-const STEPS: [&str; 24] = [
+const STEPS: [&str; 25] = [
     "fsync",
+    "ftruncate",
     "fdatasync",
     "syncfs",
     "sync_file_range",
@@ -45,18 +46,35 @@ const STEPS: [&str; 24] = [
 ];
 
 /// … by the last two words, where one word says too little.
-const QUALIFIED: [(&str, &str); 2] = [("call", "create"), ("call", "destroy")];
+const QUALIFIED: [(&str, &str); 10] = [
+    ("call", "create"),
+    ("call", "destroy"),
+    ("call", "get_free"),
+    ("call", "configure"),
+    ("call", "set_descriptor"),
+    ("call", "clear"),
+    ("call", "set_status"),
+    ("call", "set_capacity"),
+    ("call", "set_direct"),
+    ("call", "set_block_size"),
+];
 
 /// Methods that are a step.
-const METHODS: [&str; 3] = ["commit", "sync_all", "sync_data"];
+const METHODS: [&str; 4] = ["commit", "spawn", "sync_all", "sync_data"];
 
 /// System calls without a wrapper that change nothing on disk or in the mount
 /// table.
 const HARMLESS: [&str; 2] = ["SYS_gettid", "SYS_ioprio_set"];
 
 /// Where the rule holds, from this crate. The stores may not be there yet.
-const SOURCES: [&str; 5] =
-    ["src", "../tree/src", "../../src/database", "../../src/catalog", "../../src/journal"];
+const SOURCES: [&str; 6] = [
+    "src",
+    "../tree/src",
+    "../vfs/src",
+    "../../src/database",
+    "../../src/catalog",
+    "../../src/journal",
+];
 
 /// What one function does, in the order of its source.
 enum Event {
