@@ -15,6 +15,7 @@
 //! | [`options`] | `-o KEY=VALUE`: parsing, normalising, comparing |
 //! | [`snapshot`] | points in time of a volume, and pools that have them |
 //! | [`resize`] | pools that can limit a volume |
+//! | [`report`] | what is worth knowing of a pool |
 //! | [`size`] | a number of bytes as people write it |
 //! | [`sidecar`] | `volume.json`, the self-description beside the data |
 //! | [`identity`] | `pool.json`, and which host a pool belongs to |
@@ -29,6 +30,7 @@ pub mod error;
 pub mod identity;
 pub mod operation;
 pub mod options;
+pub mod report;
 pub mod resize;
 pub mod sidecar;
 pub mod size;
@@ -40,6 +42,7 @@ pub use error::{Context, Error, ErrorKind, Result};
 pub use identity::{HostId, PoolId, PoolIdentity};
 pub use operation::Op;
 pub use options::{Access, OnRemove, Options};
+pub use report::{Level, Notice, Report};
 pub use resize::{Resize, Usage};
 pub use sidecar::{Layout, Sidecar};
 pub use size::Bytes;

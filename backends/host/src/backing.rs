@@ -27,6 +27,10 @@ pub struct Backing {
     file: File,
 }
 
+/// The lock of a file, until it is dropped.
+#[derive(Debug)]
+pub struct Locked(File);
+
 /// What a file takes, and what it may still take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
@@ -144,12 +148,20 @@ impl Backing {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn try_lock(self) -> io::Result<Option<Self>> {
+    pub fn try_lock(self) -> io::Result<Option<Locked>> {
         match self.file.try_lock() {
-            Ok(()) => Ok(Some(self)),
+            Ok(()) => Ok(Some(Locked(self.file))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+impl Drop for Locked {
+    /// A child that another thread is just starting has a copy of the open file,
+    /// and would hold the lock for a moment more.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
     }
 }
 
@@ -169,17 +181,17 @@ mod tests {
     fn it_is_sparse_and_private_and_only_grows() {
         let stage = tempfile::tempdir().expect("a temporary directory");
         let folder = Dir::open(stage.path()).expect("opened");
-        let made = Backing::make(&folder, "a", 1 << 30).expect("made");
-        let extent = made.extent().expect("readable");
+        let backing = Backing::make(&folder, "a", 1 << 30).expect("made");
+        let extent = backing.extent().expect("readable");
         assert_eq!(extent.length, 1 << 30);
         assert!(extent.allocated < 1 << 20, "{extent:?}");
         let mode = fs::metadata(stage.path().join("a")).expect("there").permissions().mode();
         assert_eq!(mode & 0o7777, 0o600);
         assert!(Backing::make(&folder, "a", 1).is_err(), "it exists");
-        made.extend(2 << 30).expect("longer");
-        assert!(made.extend(1 << 30).is_err(), "shorter");
-        assert_eq!(made.length().expect("readable"), 2 << 30);
-        assert_eq!(made.head::<4>().expect("readable"), [0; 4]);
+        backing.extend(2 << 30).expect("longer");
+        assert!(backing.extend(1 << 30).is_err(), "shorter");
+        assert_eq!(backing.length().expect("readable"), 2 << 30);
+        assert_eq!(backing.head::<4>().expect("readable"), [0; 4]);
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Tree {
     }
 
     /// Remembers why the pool cannot be used.
-    pub(crate) fn lost(&self, error: &Error) {
+    pub fn lost(&self, error: &Error) {
         self.seen().health = Health::Unavailable(error.chain());
     }
 

@@ -4,33 +4,53 @@ use std::path::Path;
 
 use berth_api::{
     Backend, Capacity, Change, Error, Found, Handle, Health, HostId, Observed, Op, PoolId,
-    PoolIdentity, Progress, Result, Sidecar, Source, VolumeSpec,
+    PoolIdentity, Progress, Report, Result, Sidecar, Source, VolumeSpec,
 };
 use berth_tree::Tree;
 
-use crate::handle;
+use crate::{
+    handle,
+    image::{Image, ImageFile},
+};
 
 /// A pool in a directory of this host.
 #[derive(Debug)]
 pub struct Vfs {
     tree: Tree,
+    /// What is mounted where the tree lies, if that is ours to mount.
+    image: Option<Image>,
 }
 
 impl Vfs {
     /// The pool `name` at `path`. No I/O.
     pub fn open(name: &str, path: &Path) -> Self {
-        Self { tree: Tree::new(name, path) }
+        Self { tree: Tree::new(name, path), image: None }
+    }
+
+    /// The pool `name` on the image `file`, mounted at `mountpoint`. No I/O.
+    pub fn on_image(name: &str, mountpoint: &Path, file: ImageFile) -> Self {
+        let image = Some(Image::new(name, mountpoint, file));
+        Self { image, ..Self::open(name, mountpoint) }
+    }
+
+    /// Sees to it that the image is mounted, if there is one; `known` is never
+    /// made anew.
+    fn mount(&self, known: bool) -> Result<()> {
+        let Some(image) = &self.image else { return Ok(()) };
+        image.ready(known).inspect_err(|error| self.tree.lost(error))
     }
 }
 
 impl Backend for Vfs {
     fn identify(&self, op: &Op, expected: Option<PoolId>, host: HostId) -> Result<PoolIdentity> {
         op.check()?;
+        self.mount(expected.is_some())?;
         self.tree.identify(expected, host)
     }
 
     fn take_over(&self, op: &Op, host: HostId) -> Result<PoolIdentity> {
         op.check()?;
+        self.mount(true)?;
         self.tree.take_over(host)
     }
 
@@ -105,6 +125,11 @@ impl Backend for Vfs {
     fn capacity(&self, op: &Op) -> Result<Capacity> {
         op.check()?;
         self.tree.capacity()
+    }
+
+    fn report(&self, op: &Op) -> Result<Report> {
+        op.check()?;
+        self.image.as_ref().map_or_else(|| Ok(Report::default()), Image::report)
     }
 }
 

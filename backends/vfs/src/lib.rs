@@ -8,8 +8,11 @@
 //! |---|---|
 //! | `backend` | the pool, as a [`berth_api::Backend`] |
 //! | `handle` | its name for a volume |
+//! | `image` | an XFS in a file, for pools that lie in one |
 
 mod backend;
 mod handle;
+mod image;
 
 pub use backend::Vfs;
+pub use image::ImageFile;
