@@ -16,7 +16,11 @@ needs_of() {
     case $1 in
     shell) need shellcheck shellcheck ;;
     engine) need_engine ;;
-    unit) need mkfs.btrfs btrfs-progs ;;
+    unit)
+        need mkfs.btrfs btrfs-progs
+        need mkfs.xfs xfsprogs
+        need losetup mount
+        ;;
     crash | sabotage)
         need mkfs.ext4 e2fsprogs
         need mkfs.xfs xfsprogs

@@ -126,6 +126,9 @@ fn block(pool: &PoolView) -> Block {
     if pool.state != "unconfigured" {
         block.line("trash", exactly(pool.trash));
     }
+    for (name, value) in &pool.details {
+        block.line(name, value);
+    }
     if pool.stuck > 0 {
         block.line("stuck calls", pool.stuck.to_string());
     }

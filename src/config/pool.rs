@@ -1,11 +1,15 @@
 //! One `[pools.NAME]` of the file.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use berth_api::{ErrorKind, Options, Result, VolumeName, options::nearest};
 
 use super::{
-    PoolConfig,
+    PoolConfig, image,
     section::{Key, Section},
 };
 
@@ -26,7 +30,7 @@ const KEYS: [(&str, Key); 31] = [
     ("uid", Key::Known),
     ("gid", Key::Known),
     ("mode", Key::Known),
-    ("file", Key::Missing("pools in an image file are not built yet")),
+    ("file", Key::Known),
     ("size", LIMITS),
     ("shared", SHARED),
     ("coherent", SHARED),
@@ -53,8 +57,13 @@ const KEYS: [(&str, Key); 31] = [
     ("encrypted", Key::Of("`thin` and `ebs`")),
 ];
 
-/// Reads the pool `name`.
-pub(super) fn read(name: &str, section: &Section<'_>) -> Result<PoolConfig> {
+/// The same from a `vfs` pool on an image, whose `size` is the image's.
+fn keys(image: bool) -> [(&'static str, Key); KEYS.len()] {
+    KEYS.map(|(name, key)| (name, if image && name == "size" { Key::Known } else { key }))
+}
+
+/// Reads the pool `name`; what is mounted for it by Berth lies below `root`.
+pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<PoolConfig> {
     if name.parse::<VolumeName>().is_err() {
         let shown: String = name.chars().take(40).collect();
         let text = format!("pool name `{}` is not allowed", shown.escape_debug());
@@ -68,22 +77,29 @@ pub(super) fn read(name: &str, section: &Section<'_>) -> Result<PoolConfig> {
         let text = format!("`{}` is missing", section.full("backend"));
         return Err(section.error(ErrorKind::Invalid, &text).with_hint("backend = \"vfs\""));
     };
+    let mut image = None;
     let extra = match backend {
         "vfs" => {
-            section.check(&KEYS)?;
+            image = image::read(section)?;
+            section.check(&keys(image.is_some()))?;
             BTreeMap::new()
         }
         #[cfg(feature = "testing")]
         "fake" => section.others(&["backend", "path", "trash", "uid", "gid", "mode"])?,
         other => return Err(refuse(other, section)),
     };
-    let path = section.path("path")?.ok_or_else(|| {
-        let text = format!("`{}` is missing", section.full("path"));
-        section.error(ErrorKind::Invalid, &text)
-    })?;
+    let path = match section.path("path")? {
+        Some(path) => path,
+        None if image.is_some() => image::mountpoint(root, name),
+        None => {
+            let text = format!("`{}` is missing", section.full("path"));
+            return Err(section.error(ErrorKind::Invalid, &text));
+        }
+    };
     Ok(PoolConfig {
         backend: backend.to_owned(),
         path,
+        image,
         trash: section.duration("trash")?.unwrap_or(TRASH),
         defaults: defaults(section)?,
         builtin: false,
@@ -96,6 +112,7 @@ pub(super) fn builtin(path: PathBuf) -> PoolConfig {
     PoolConfig {
         backend: "vfs".to_owned(),
         path,
+        image: None,
         trash: TRASH,
         defaults: Options::default(),
         builtin: true,

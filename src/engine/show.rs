@@ -1,6 +1,6 @@
 //! What users see: views of volumes and pools, the info, the metrics.
 
-use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, sync::Arc};
 
 use berth_api::{Error, Health, Result};
 
@@ -152,6 +152,7 @@ impl Engine {
             Health::Unavailable(why) => ("unavailable", Some(why)),
         };
         let (volumes, removed) = self.count_in(&pool.name);
+        let details = pool.report().await.map(|report| report.details).unwrap_or_default();
         PoolView {
             name: pool.name.clone(),
             backend: pool.config.backend.clone(),
@@ -167,6 +168,7 @@ impl Engine {
             free: capacity.map(|capacity| capacity.free),
             trash: pool.config.trash.as_secs(),
             stuck: pool.stuck(),
+            details: details.into_iter().collect(),
             capabilities: ["create", "mount", "undelete", "rebuild"].map(String::from).to_vec(),
         }
     }
@@ -188,6 +190,7 @@ impl Engine {
             free: None,
             trash: 0,
             stuck: 0,
+            details: BTreeMap::new(),
             capabilities: Vec::new(),
         }
     }

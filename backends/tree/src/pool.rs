@@ -61,6 +61,16 @@ impl Tree {
         }
     }
 
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether the pool can be used, from what was last seen; does not block.
     pub fn health(&self) -> Health {
         self.seen().health.clone()
@@ -81,6 +91,14 @@ impl Tree {
     pub fn capacity(&self) -> Result<Capacity> {
         let space = self.opened()?.root.space().map_err(|error| self.unreadable("", error))?;
         Ok(Capacity { total: Bytes(space.total), free: Bytes(space.free) })
+    }
+
+    /// Whether it lies on ext4 (or what was before it).
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub fn lies_on_ext4(&self) -> Result<bool> {
+        self.opened()?.root.is_ext4().map_err(|error| self.unreadable("", error))
     }
 
     /// Opens the root and compares the identity with the accepted one; read only

@@ -9,7 +9,7 @@ use berth_api::{
 use berth_tree::Tree;
 
 use crate::{
-    handle,
+    advice, handle,
     image::{Image, ImageFile},
 };
 
@@ -129,7 +129,10 @@ impl Backend for Vfs {
 
     fn report(&self, op: &Op) -> Result<Report> {
         op.check()?;
-        self.image.as_ref().map_or_else(|| Ok(Report::default()), Image::report)
+        match &self.image {
+            Some(image) => image.report(),
+            None => advice::report(&self.tree),
+        }
     }
 }
 

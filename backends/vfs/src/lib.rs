@@ -6,10 +6,12 @@
 //!
 //! | module | noun |
 //! |---|---|
+//! | `advice` | what a pool could have elsewhere |
 //! | `backend` | the pool, as a [`berth_api::Backend`] |
 //! | `handle` | its name for a volume |
 //! | `image` | an XFS in a file, for pools that lie in one |
 
+mod advice;
 mod backend;
 mod handle;
 mod image;
