@@ -12,7 +12,10 @@ pub(crate) fn report(tree: &Tree) -> Result<Report> {
     }
     let free = tree.capacity()?.free.0;
     // What is left is for those who use this disk already.
-    let size = (free / 5 * 4 / GIB).max(1);
+    let size = free / 5 * 4 / GIB;
+    if size == 0 {
+        return Ok(Report::default());
+    }
     let (name, path) = (tree.name(), tree.path());
     let file = path.with_file_name(format!("{name}.img"));
     let hint = format!(
