@@ -21,10 +21,11 @@ pub fn open(name: &str, pool: &PoolConfig) -> Result<Arc<dyn Backend>> {
 }
 
 fn vfs(name: &str, pool: &PoolConfig) -> Vfs {
-    match pool.image.clone() {
+    let vfs = match pool.image.clone() {
         Some(ImageConfig { file, size }) => {
             Vfs::on_image(name, &pool.path, ImageFile { file, size })
         }
         None => Vfs::open(name, &pool.path),
-    }
+    };
+    vfs.labelled(pool.label.clone())
 }

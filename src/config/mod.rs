@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use berth_api::{Context, Error, ErrorKind, Options, Result, options::nearest};
+use berth_api::{Context, Error, ErrorKind, Label, Options, Result, options::nearest};
 use toml::de::DeTable;
 
 mod duration;
@@ -63,6 +63,8 @@ pub struct PoolConfig {
     pub trash: Duration,
     /// Defaults of volumes made here: `uid`, `gid`, `mode`.
     pub defaults: Options,
+    /// The SELinux label of volumes made here.
+    pub label: Option<Label>,
     /// The pool is the built-in one: its folder is made at the first start.
     pub builtin: bool,
     /// Settings of a test backend, as text.

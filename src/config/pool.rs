@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use berth_api::{ErrorKind, Options, Result, VolumeName, options::nearest};
+use berth_api::{ErrorKind, Label, Options, Result, VolumeName, options::nearest};
 
 use super::{
     PoolConfig, image,
@@ -37,7 +37,7 @@ const KEYS: [(&str, Key); 31] = [
     ("fs", Key::Missing("only block pools have a file system of their own")),
     ("policy", Key::Missing("policies are not built yet")),
     ("docker-options", Key::Missing("no option that needs it is built yet")),
-    ("selinux-context", Key::Missing("SELinux labels are not built yet")),
+    ("selinux-context", Key::Known),
     ("hooks", Key::Missing("hooks are not built yet")),
     ("device", THIN),
     ("data-device", THIN),
@@ -102,6 +102,7 @@ pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<Poo
         image,
         trash: section.duration("trash")?.unwrap_or(TRASH),
         defaults: defaults(section)?,
+        label: label(section)?,
         builtin: false,
         extra,
     })
@@ -115,6 +116,7 @@ pub(super) fn builtin(path: PathBuf) -> PoolConfig {
         image: None,
         trash: TRASH,
         defaults: Options::default(),
+        label: None,
         builtin: true,
         extra: BTreeMap::new(),
     }
@@ -148,4 +150,10 @@ fn defaults(section: &Section<'_>) -> Result<Options> {
         options = options.over(&one).map_err(|error| section.explain(key, &error))?;
     }
     Ok(options)
+}
+
+fn label(section: &Section<'_>) -> Result<Option<Label>> {
+    const KEY: &str = "selinux-context";
+    let Some(text) = section.string(KEY)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|error| section.explain(KEY, &error))
 }

@@ -90,7 +90,6 @@ fn what_is_in_the_contract_but_not_built_is_unsupported() {
         format!("{pool}fs = \"xfs\""),
         format!("{pool}policy = \"nightly\""),
         format!("{pool}docker-options = [\"subdir\"]"),
-        format!("{pool}selinux-context = \"x\""),
     ] {
         let (kind, message, _) = refused(&text);
         assert_eq!(kind, ErrorKind::Unsupported, "{text}: {message}");
@@ -287,4 +286,16 @@ fn images_lie_in_no_pool_and_hide_none() {
         assert_eq!(kind, ErrorKind::Invalid, "{text}: {message}");
         assert!(message.contains(expected), "{text}: {message}");
     }
+}
+
+#[test]
+fn a_label_is_checked_for_its_form() {
+    let pool = "[pools.default]\nbackend = \"vfs\"\npath = \"/p\"\n";
+    let text = "system_u:object_r:container_file_t:s0:c1,c2";
+    let (config, _) = parse(&format!("{pool}selinux-context = \"{text}\"")).expect("valid");
+    assert_eq!(config.pools["default"].label.as_ref().expect("given").as_str(), text);
+    let (kind, message, hint) = refused(&format!("{pool}selinux-context = \"container_file_t\""));
+    assert_eq!(kind, ErrorKind::Invalid);
+    assert!(message.contains("line 4: `pools.default.selinux-context`: "), "{message}");
+    assert!(hint.expect("a hint").contains("user:role:type:level"));
 }

@@ -10,6 +10,7 @@
 //! | module | noun |
 //! |---|---|
 //! | [`backend`] | the trait, and what its calls return |
+//! | [`label`] | the SELinux label of a pool's volumes |
 //! | [`operation`] | deadline, cancellation and progress of one call |
 //! | [`volume`] | ids, names, and the specification of a volume |
 //! | [`options`] | `-o KEY=VALUE`: parsing, normalising, comparing |
@@ -28,6 +29,7 @@ pub mod checksum;
 pub mod conformance;
 pub mod error;
 pub mod identity;
+pub mod label;
 pub mod operation;
 pub mod options;
 pub mod report;
@@ -40,6 +42,7 @@ pub mod volume;
 pub use backend::{Backend, Capacity, Change, Found, Handle, Health, Observed, Progress, Source};
 pub use error::{Context, Error, ErrorKind, Result};
 pub use identity::{HostId, PoolId, PoolIdentity};
+pub use label::Label;
 pub use operation::Op;
 pub use options::{Access, OnRemove, Options};
 pub use report::{Level, Notice, Report};

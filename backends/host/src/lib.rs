@@ -15,6 +15,7 @@
 //! | [`command`] | external programs |
 //! | [`mounts`] | the mount table, bind mounts, unmounts |
 //! | [`holders`] | which processes keep a mount from going away |
+//! | [`label`] | the SELinux label of a directory |
 //! | [`lock`] | one daemon per root |
 //! | [`boot`] | this boot's id |
 //! | [`memory`] | memory that is no longer needed |
@@ -28,6 +29,7 @@ pub mod command;
 pub mod durable;
 pub mod failpoint;
 pub mod holders;
+pub mod label;
 pub mod lock;
 pub mod loopdev;
 pub mod memory;

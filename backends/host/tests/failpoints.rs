@@ -17,7 +17,8 @@ use syn::{
 };
 
 /// Functions that are a step, by the last word of their path.
-const STEPS: [&str; 25] = [
+const STEPS: [&str; 26] = [
+    "fsetxattr",
     "fsync",
     "ftruncate",
     "fdatasync",

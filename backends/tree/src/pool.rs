@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use berth_api::{Bytes, Capacity, Error, Health, PoolIdentity, Result};
+use berth_api::{Bytes, Capacity, Error, Health, Label, PoolIdentity, Result};
 use berth_host::beneath::{Dir, Stamp};
 
 /// What Berth keeps for itself.
@@ -24,6 +24,8 @@ pub(crate) const VOLUMES: &str = "volumes";
 pub struct Tree {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
+    /// What the top directory of a volume is labelled with; never our own folders.
+    pub(crate) label: Option<Label>,
     seen: Mutex<Seen>,
     /// Held while an identity is made or changed.
     pub(crate) claim: Mutex<()>,
@@ -56,9 +58,15 @@ impl Tree {
         Self {
             name: name.to_owned(),
             path: path.to_owned(),
+            label: None,
             seen: Mutex::new(Seen { accepted: None, health }),
             claim: Mutex::default(),
         }
+    }
+
+    /// The same pool with an SELinux label for the volumes that are made in it.
+    pub fn labelled(self, label: Option<Label>) -> Self {
+        Self { label, ..self }
     }
 
     /// Its name in the configuration.

@@ -7,11 +7,11 @@ use std::{
 };
 
 use berth_api::{
-    Change, Context as _, Error, Observed, Options, Result, Sidecar, VolumeId, options::Mode,
+    Change, Context as _, Error, Label, Observed, Options, Result, Sidecar, VolumeId, options::Mode,
 };
 use berth_host::{
     beneath::{Dir, is_foreign},
-    durable,
+    durable, label,
 };
 
 use crate::pool::{TRASH, Tree, VOLUMES};
@@ -46,7 +46,7 @@ impl Tree {
             volumes.sync().and_then(|()| folder.sync()).context(what)?;
             return Ok(Change::Already);
         }
-        let made = prepare(&folder, &sidecar.spec.options)
+        let made = prepare(&folder, &sidecar.spec.options, self.label.as_ref())
             .and_then(|()| volumes.sync())
             .and_then(|()| durable::replace(&folder, SIDECAR, &sidecar.to_bytes()));
         if made.is_err() {
@@ -110,7 +110,8 @@ impl Tree {
         let folder = self.live(id)?;
         let what = || format!("pool `{}`: describe volume {id}", self.name);
         let old = read_sidecar(&folder, id);
-        if let Some(data) = self.put_in_force(&folder, id, old.as_ref().ok(), sidecar)? {
+        let changed = self.put_in_force(&folder, id, old.as_ref().ok(), sidecar)?;
+        if let Some(data) = self.relabelled(&folder, id)?.or(changed) {
             data.sync().context(what)?;
         }
         if old.is_ok_and(|old| old == *sidecar) {
@@ -119,6 +120,18 @@ impl Tree {
         }
         durable::replace(&folder, SIDECAR, &sidecar.to_bytes()).context(what)?;
         Ok(Change::Done)
+    }
+
+    /// The content's directory, if it has another label than the pool gives.
+    fn relabelled(&self, folder: &Dir, id: VolumeId) -> Result<Option<Dir>> {
+        let Some(wanted) = self.label.as_ref() else { return Ok(None) };
+        let data = folder.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
+        let what = || format!("pool `{}`: label volume {id}", self.name);
+        if label::get(&data).context(what)?.as_deref() == Some(wanted.as_str().as_bytes()) {
+            return Ok(None);
+        }
+        labelled(&data, wanted).context(what)?;
+        Ok(Some(data))
     }
 
     /// Opens the content as a place to mount, and says where it is.
@@ -230,17 +243,32 @@ fn made(result: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Makes the content's directory, owner and mode before anybody can see it.
-fn prepare(folder: &Dir, options: &Options) -> io::Result<()> {
+/// Makes the content's directory; owner, mode and label before anybody can see it.
+fn prepare(folder: &Dir, options: &Options, label: Option<&Label>) -> io::Result<()> {
     made(folder.make_volume(DATA, MODE))?;
     let data = folder.open_dir(DATA)?;
     let mode = options.mode.map(Mode::bits);
     // Always: the umask may have taken bits away.
     data.set_access(options.uid, options.gid, Some(mode.unwrap_or(MODE)))?;
-    if options.uid.or(options.gid).or(mode).is_some() {
+    if let Some(label) = label {
+        labelled(&data, label)?;
+    }
+    if options.uid.or(options.gid).or(mode).is_some() || label.is_some() {
         data.sync()?;
     }
     Ok(())
+}
+
+/// Labels the content's directory, and says which key of the pool asked for it.
+fn labelled(data: &Dir, label: &Label) -> io::Result<()> {
+    label::set(data, label.as_str()).map_err(|error| {
+        let text = match error.kind() {
+            Io::Unsupported => "the pool's file system keeps no labels (`selinux-context`)",
+            Io::InvalidInput => "the policy of this host does not know the `selinux-context`",
+            _ => return error,
+        };
+        io::Error::new(error.kind(), text)
+    })
 }
 
 /// The option's value if it differs from before; where that is not known, if it

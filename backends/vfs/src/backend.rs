@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use berth_api::{
-    Backend, Capacity, Change, Error, Found, Handle, Health, HostId, Observed, Op, PoolId,
+    Backend, Capacity, Change, Error, Found, Handle, Health, HostId, Label, Observed, Op, PoolId,
     PoolIdentity, Progress, Report, Result, Sidecar, Source, VolumeSpec,
 };
 use berth_tree::Tree;
@@ -31,6 +31,11 @@ impl Vfs {
     pub fn on_image(name: &str, mountpoint: &Path, file: ImageFile) -> Self {
         let image = Some(Image::new(name, mountpoint, file));
         Self { image, ..Self::open(name, mountpoint) }
+    }
+
+    /// The same pool with an SELinux label for its volumes.
+    pub fn labelled(self, label: Option<Label>) -> Self {
+        Self { tree: self.tree.labelled(label), ..self }
     }
 
     /// Sees to it that the image is mounted, if there is one; `known` is never

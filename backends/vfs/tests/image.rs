@@ -41,8 +41,8 @@ impl DirectoryStage for Imaged {
 
 impl Drop for Imaged {
     fn drop(&mut self) {
-        // What a case mounted in it goes first; nothing is mounted in some cases.
-        let _ = Command::new("umount").args(["-qR"]).arg(&self.mountpoint).status();
+        // With what a case mounted in it and holds open; in some nothing is mounted.
+        let _ = Command::new("umount").args(["-qlR"]).arg(&self.mountpoint).status();
     }
 }
 
