@@ -6,7 +6,7 @@
 //! | module | noun or verb |
 //! |---|---|
 //! | `open` | start: state, pools, recovery, then the loops |
-//! | `create` `mount` `remove` `trash` `set` `rebuild` | verbs (mount with unmount, trash is undelete and purge) |
+//! | `create` `mount` `remove` `trash` `set` `grow` `rebuild` | verbs (mount with unmount, trash is undelete and purge) |
 //! | `detach` `house` | what goes on by itself |
 //! | `recover` `table` | recovery and the table it follows |
 //! | `volume` `index` | volumes in memory |
@@ -25,6 +25,7 @@ mod create;
 mod detach;
 mod doctor;
 mod flight;
+mod grow;
 mod house;
 mod index;
 mod jobs;

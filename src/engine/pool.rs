@@ -220,6 +220,11 @@ impl Pool {
         tokio::time::timeout(limit, asked).await.ok()?.ok()
     }
 
+    /// Whether it can become larger by itself.
+    pub(super) fn can_grow(&self) -> bool {
+        self.backend.growth().is_some()
+    }
+
     /// Whether less than a twentieth of the space is free.
     pub(super) async fn is_short_of_space(&self) -> bool {
         self.capacity()

@@ -169,7 +169,11 @@ impl Engine {
             trash: pool.config.trash.as_secs(),
             stuck: pool.stuck(),
             details: details.into_iter().collect(),
-            capabilities: ["create", "mount", "undelete", "rebuild"].map(String::from).to_vec(),
+            capabilities: ["create", "mount", "undelete", "rebuild"]
+                .into_iter()
+                .chain(pool.can_grow().then_some("grow"))
+                .map(String::from)
+                .collect(),
         }
     }
 

@@ -119,6 +119,33 @@ fn it_grows_online_and_never_shrinks() {
 }
 
 #[test]
+fn the_command_line_grows_it_too_and_the_configuration_is_reminded() {
+    let mut scene = Scene::new();
+    let grow = |scene: &Scene, arguments: &[&str]| {
+        let output = scene.daemon.berth(&[&["pool", "grow", "default"], arguments].concat());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let capabilities = &scene.pool()["capabilities"];
+    assert!(capabilities.as_array().expect("an array").contains(&json!("grow")));
+    assert_eq!(grow(&scene, &[]), (Some(0), "300 MiB".to_owned(), String::new()));
+    assert_eq!(grow(&scene, &["500M"]), (Some(0), "500 MiB".to_owned(), String::new()));
+    let total = scene.pool()["total"].as_u64().expect("a size");
+    assert!(total > 400 << 20, "{total}");
+    let (code, _, error) = grow(&scene, &["400M"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("500 MiB") && error.contains("400 MiB"), "{error}");
+    scene.daemon.restart();
+    let findings = scene.findings();
+    assert_eq!(findings[0]["hint"], "size = \"500M\"", "{findings:?}");
+    // A pool that is no image of its own has nothing to grow.
+    scene.stage.file("berth.toml", "");
+    scene.daemon.restart();
+    let (code, _, error) = grow(&scene, &[]);
+    assert_eq!(code, Some(5), "{error}");
+}
+
+#[test]
 fn space_goes_back_to_the_host() {
     let scene = Scene::new();
     let plugin = scene.daemon.plugin();

@@ -13,7 +13,8 @@ use std::{fmt::Debug, os::fd::OwnedFd, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bytes, HostId, Op, PoolId, PoolIdentity, Report, Resize, Result, Sidecar, Snapshots, VolumeSpec,
+    Bytes, Growth, HostId, Op, PoolId, PoolIdentity, Report, Resize, Result, Sidecar, Snapshots,
+    VolumeSpec,
 };
 
 /// One storage technology, opened on one pool.
@@ -130,6 +131,11 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// Limits of volumes, where this pool knows them.
     fn resize(&self) -> Option<&dyn Resize> {
+        None
+    }
+
+    /// Growing, where this pool can.
+    fn growth(&self) -> Option<&dyn Growth> {
         None
     }
 }

@@ -15,6 +15,7 @@
 //! | [`volume`] | ids, names, and the specification of a volume |
 //! | [`options`] | `-o KEY=VALUE`: parsing, normalising, comparing |
 //! | [`snapshot`] | points in time of a volume, and pools that have them |
+//! | [`growth`] | pools that can become larger |
 //! | [`resize`] | pools that can limit a volume |
 //! | [`report`] | what is worth knowing of a pool |
 //! | [`size`] | a number of bytes as people write it |
@@ -28,6 +29,7 @@ pub mod checksum;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod error;
+pub mod growth;
 pub mod identity;
 pub mod label;
 pub mod operation;
@@ -41,6 +43,7 @@ pub mod volume;
 
 pub use backend::{Backend, Capacity, Change, Found, Handle, Health, Observed, Progress, Source};
 pub use error::{Context, Error, ErrorKind, Result};
+pub use growth::Growth;
 pub use identity::{HostId, PoolId, PoolIdentity};
 pub use label::Label;
 pub use operation::Op;

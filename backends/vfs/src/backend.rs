@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use berth_api::{
-    Backend, Capacity, Change, Error, Found, Handle, Health, HostId, Label, Observed, Op, PoolId,
-    PoolIdentity, Progress, Report, Result, Sidecar, Source, VolumeSpec,
+    Backend, Bytes, Capacity, Change, Error, Found, Growth, Handle, Health, HostId, Label,
+    Observed, Op, PoolId, PoolIdentity, Progress, Report, Result, Sidecar, Source, VolumeSpec,
 };
 use berth_tree::Tree;
 
@@ -138,6 +138,17 @@ impl Backend for Vfs {
             Some(image) => image.report(),
             None => advice::report(&self.tree),
         }
+    }
+
+    fn growth(&self) -> Option<&dyn Growth> {
+        self.image.as_ref().map(|image| image as &dyn Growth)
+    }
+}
+
+impl Growth for Image {
+    fn grow(&self, op: &Op, size: Option<Bytes>) -> Result<Bytes> {
+        op.check()?;
+        self.enlarge(size)
     }
 }
 

@@ -23,17 +23,18 @@ pub(super) fn rounded(Bytes(size): Bytes) -> Bytes {
 }
 
 impl Image {
-    /// Brings the image to the size of the configuration, if it is smaller. One
-    /// that is larger stays so: XFS cannot shrink.
+    /// Brings the image to the size that is `asked` for, if it is smaller. One that
+    /// is larger stays so: XFS cannot shrink.
     pub(super) fn grow(
         &self,
         file: &Backing,
         device: &LoopDevice,
         superblock: &Superblock,
         target: &Path,
+        asked: Option<Bytes>,
     ) -> Result<()> {
         let length = Bytes(file.length().context(|| self.what("look at"))?);
-        let wanted = self.size.unwrap_or(length).max(length);
+        let wanted = asked.unwrap_or(length).max(length);
         if wanted > length {
             file.extend(wanted.0).context(|| self.what("make room in"))?;
             tracing::info!(pool = self.pool, from = %length, to = %wanted, "image grows");
@@ -49,7 +50,7 @@ impl Image {
         if size()?.saturating_sub(used) >= LEAST * block {
             command::run("xfs_growfs", &["-d".as_ref(), target.as_os_str()], "xfsprogs", LIMIT)?;
         }
-        if let Some(asked) = self.size
+        if let Some(asked) = asked
             && asked < length
         {
             let pool = &self.pool;
