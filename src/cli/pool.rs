@@ -133,7 +133,7 @@ fn block(pool: &PoolView) -> Block {
         block.line("trash", exactly(pool.trash));
     }
     for (name, value) in &pool.details {
-        block.line(name, value);
+        block.line(name, value.to_string());
     }
     if pool.stuck > 0 {
         block.line("stuck calls", pool.stuck.to_string());

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use berth_api::{Bytes, PoolId};
+use berth_api::{Bytes, Detail, PoolId};
 use serde::{Deserialize, Serialize};
 
 /// A pool, as `pool inspect --json` shows it.
@@ -38,7 +38,7 @@ pub struct PoolView {
     pub stuck: u64,
     /// What its backend says of it besides: properties by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub details: BTreeMap<String, String>,
+    pub details: BTreeMap<String, Detail>,
     /// What it can do: `create`, `mount`, `rebuild`, …
     pub capabilities: Vec<String>,
 }

@@ -29,13 +29,12 @@ fn it_is_made_private_and_sparse_and_says_what_it_is() {
     let pool = scene.pool();
     assert_eq!(
         (&pool["state"], &pool["details"]["file-size"]),
-        (&json!("ready"), &json!("300 MiB"))
+        (&json!("ready"), &json!(300 << 20))
     );
     let device = &devices(&scene.file())[0];
     assert_eq!(pool["details"]["device"], format!("/dev/{device}"));
     let direct = fs::read_to_string(format!("/sys/block/{device}/loop/dio")).expect("readable");
-    let direct = if direct.trim() == "1" { "yes" } else { "no" };
-    assert_eq!(pool["details"]["direct-io"], direct);
+    assert_eq!(pool["details"]["direct-io"], direct.trim() == "1");
     assert!(scene.findings().is_empty(), "{:?}", scene.findings());
     // Reflink is why it is there.
     scene.write("v", "content");

@@ -6,5 +6,6 @@ mod support;
 
 mod crash;
 mod life;
+mod power;
 mod refusal;
 mod scene;

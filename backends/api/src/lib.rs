@@ -48,7 +48,7 @@ pub use identity::{HostId, PoolId, PoolIdentity};
 pub use label::Label;
 pub use operation::Op;
 pub use options::{Access, OnRemove, Options};
-pub use report::{Level, Notice, Report};
+pub use report::{Detail, Level, Notice, Report};
 pub use resize::{Resize, Usage};
 pub use sidecar::{Layout, Sidecar};
 pub use size::Bytes;

@@ -1,12 +1,30 @@
 //! What is worth knowing of a pool beyond its health and its space.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Bytes;
+
 /// What a backend says of its pool, for `pool inspect` and `doctor`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Properties by name (kebab-case), in the order to show them.
-    pub details: Vec<(String, String)>,
+    pub details: Vec<(String, Detail)>,
     /// What somebody should read.
     pub notices: Vec<Notice>,
+}
+
+/// One property. As JSON a boolean, a number of bytes, or text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Detail {
+    /// Whether it has something.
+    Flag(bool),
+    /// A size.
+    Size(Bytes),
+    /// Anything else.
+    Text(String),
 }
 
 /// One thing that somebody should read. The pool can be used all the same.
@@ -27,6 +45,17 @@ pub enum Level {
     Warning,
     /// It could be better.
     Note,
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(true) => f.write_str("yes"),
+            Self::Flag(false) => f.write_str("no"),
+            Self::Size(size) => size.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
 }
 
 impl Notice {

@@ -67,7 +67,8 @@ pub fn run<S: AsRef<OsStr>>(
     let status = ended(&mut child, begun + limit)
         .map_err(|error| Error::internal(format!("wait for `{line}`")).with_source(error))?;
     let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::debug!(command = line, status = ?status.map(|status| status.to_string()), milliseconds);
+    let told = status.map_or_else(|| "killed".to_owned(), |status| status.to_string());
+    tracing::debug!(command = line, status = told, milliseconds);
     let complaints = tail(&complaints);
     match status {
         Some(status) if status.success() => Ok(tail(&output)),

@@ -1,8 +1,8 @@
 //! What is worth knowing of an image, for `pool inspect` and `doctor`.
 
-use std::sync::PoisonError;
+use std::{path::Path, sync::PoisonError};
 
-use berth_api::{Bytes, Context as _, Notice, Report, Result};
+use berth_api::{Bytes, Context as _, Detail, Notice, Report, Result};
 use berth_host::backing::{Backing, Extent};
 
 use super::Image;
@@ -21,17 +21,16 @@ impl Image {
         let extent = extent.context(|| self.what("look at"))?;
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut details = vec![
-            ("file".to_owned(), self.file.display().to_string()),
-            ("file-size".to_owned(), Bytes(extent.length).to_string()),
-            ("file-allocated".to_owned(), Bytes(extent.allocated).to_string()),
+            ("file".to_owned(), text(&self.file)),
+            ("file-size".to_owned(), Detail::Size(Bytes(extent.length))),
+            ("file-allocated".to_owned(), Detail::Size(Bytes(extent.allocated))),
         ];
         let mut notices = self.of_size(extent);
         if let Some(seen) = seen {
-            let word = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
             details.extend([
-                ("device".to_owned(), seen.device.display().to_string()),
-                ("direct-io".to_owned(), word(seen.direct)),
-                ("project-quotas".to_owned(), word(seen.quotas)),
+                ("device".to_owned(), text(&seen.device)),
+                ("direct-io".to_owned(), Detail::Flag(seen.direct)),
+                ("project-quotas".to_owned(), Detail::Flag(seen.quotas)),
             ]);
             if !seen.direct {
                 notices.push(Notice::note(BUFFERED, "put the image on ext4 or XFS"));
@@ -69,6 +68,10 @@ impl Image {
         }
         notices
     }
+}
+
+fn text(path: &Path) -> Detail {
+    Detail::Text(path.display().to_string())
 }
 
 /// A size that parses back to the same number.
