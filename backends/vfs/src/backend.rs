@@ -129,7 +129,13 @@ impl Backend for Vfs {
 
     fn capacity(&self, op: &Op) -> Result<Capacity> {
         op.check()?;
-        self.tree.capacity()
+        let mut capacity = self.tree.capacity()?;
+        if let Some(image) = &self.image {
+            // What the disk below does not have nobody can use, and the trash is to
+            // be emptied early then.
+            capacity.free = capacity.free.min(image.room()?);
+        }
+        Ok(capacity)
     }
 
     fn report(&self, op: &Op) -> Result<Report> {

@@ -12,13 +12,25 @@ pub(super) const BUFFERED: &str =
     "the file system below the image takes no direct I/O: what is read is cached twice";
 
 impl Image {
+    /// What the disk that it lies on has left.
+    ///
+    /// # Errors
+    /// `Unavailable` and others if the file cannot be looked at.
+    pub(crate) fn room(&self) -> Result<Bytes> {
+        self.extent().map(|extent| Bytes(extent.free))
+    }
+
+    fn extent(&self) -> Result<Extent> {
+        let extent = Backing::open(&self.file).and_then(|file| file.extent());
+        extent.context(|| self.what("look at"))
+    }
+
     /// Where it is, what it takes, and what somebody should read.
     ///
     /// # Errors
     /// `Unavailable` and others if the file cannot be looked at.
     pub(crate) fn report(&self) -> Result<Report> {
-        let extent = Backing::open(&self.file).and_then(|file| file.extent());
-        let extent = extent.context(|| self.what("look at"))?;
+        let extent = self.extent()?;
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut details = vec![
             ("file".to_owned(), text(&self.file)),
