@@ -36,6 +36,9 @@ fn it_is_made_private_and_sparse_and_says_what_it_is() {
     let direct = fs::read_to_string(format!("/sys/block/{device}/loop/dio")).expect("readable");
     assert_eq!(pool["details"]["direct-io"], direct.trim() == "1");
     assert!(scene.findings().is_empty(), "{:?}", scene.findings());
+    let opened = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(scene.file(), opened).expect("ours");
+    assert_eq!(scene.findings()[0]["hint"], format!("chmod 0600 {}", scene.file().display()));
     // Reflink is why it is there.
     scene.write("v", "content");
     let data = scene.mountpoint().join("volumes").join(id(&scene, "v")).join("data");

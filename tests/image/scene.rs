@@ -13,6 +13,7 @@ use super::support::{
     daemon::{Daemon, Setup},
     mounts::{self, Mount},
     namespace,
+    poll::{self, SOON},
     stage::Stage,
 };
 
@@ -73,7 +74,8 @@ impl Scene {
         for mount in mounts::below(mounts::here(), self.stage.path()).iter().rev() {
             umount2(&mount.point, MntFlags::empty()).expect("nobody uses it");
         }
-        assert!(devices(&self.file()).is_empty(), "the loop device frees itself");
+        // Who looks at all devices just now keeps this one for a moment.
+        poll::holds("the loop device frees itself", SOON, || devices(&self.file()).is_empty());
     }
 
     /// `berth pool inspect --json`, the one pool.

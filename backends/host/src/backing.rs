@@ -113,6 +113,14 @@ impl Backing {
         Ok(self.file.metadata()?.len())
     }
 
+    /// Its permission bits.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn mode(&self) -> io::Result<u32> {
+        Ok(self.file.metadata()?.mode() & 0o7777)
+    }
+
     /// What it takes and may still take.
     ///
     /// # Errors

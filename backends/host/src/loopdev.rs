@@ -4,6 +4,9 @@
 //! writes. So a device is looked for before one is made, by device and inode of
 //! the file behind it and not by a name; callers lock the file over both steps.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -93,17 +96,19 @@ impl LoopDevice {
             if !entry.path().join("loop").exists() {
                 continue;
             }
-            let device = match Self::open(&Path::new("/dev").join(entry.file_name())) {
+            // Enough to ask and to grow, and possible where a device is read-only.
+            let path = Path::new("/dev").join(entry.file_name());
+            let device = match Self::open(&path, OpenOptions::new().read(true)) {
                 // It may have gone meanwhile, or be one that this process' `/dev`
                 // does not have: then the file of it cannot be ours to mount.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if is_gone(&error) => continue,
                 other => other?,
             };
             match device.status() {
                 Ok(status) if (status.device, status.inode) == (wanted.st_dev, wanted.st_ino) => {
                     return Ok(Some(device));
                 }
-                Err(error) if error.raw_os_error() != Some(libc::ENXIO) => return Err(error),
+                Err(error) if !is_gone(&error) => return Err(error),
                 _ => {}
             }
         }
@@ -123,7 +128,8 @@ impl LoopDevice {
             failpoint::hit("loopdev.get-free")?;
             #[expect(unsafe_code, reason = "an ioctl without an argument")]
             let number = unsafe { call::get_free(control.as_raw_fd())? };
-            let device = Self::open(Path::new(&format!("/dev/loop{number}")))?;
+            let path = format!("/dev/loop{number}");
+            let device = Self::open(Path::new(&path), OpenOptions::new().read(true).write(true))?;
             let descriptor = file.as_raw_fd();
             let configured = match device.configure(descriptor, block_size) {
                 // Before 5.8 the call is unknown.
@@ -190,8 +196,8 @@ impl LoopDevice {
         Ok(())
     }
 
-    fn open(path: &Path) -> io::Result<Self> {
-        let device = OpenOptions::new().read(true).write(true).open(path)?;
+    fn open(path: &Path, options: &OpenOptions) -> io::Result<Self> {
+        let device = options.open(path)?;
         if !device.metadata()?.file_type().is_block_device() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a block device"));
         }
@@ -282,53 +288,12 @@ impl Status {
     }
 }
 
+/// Whether there is no such device, or none with a file any more.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENXIO | libc::ENODEV))
+}
+
 /// A failpoint's errno as the calls here have it.
 fn hit(passed: io::Result<()>) -> nix::Result<()> {
     passed.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(stage: &Path) -> File {
-        let file = File::options().read(true).write(true).create_new(true).open(stage.join("a"));
-        let file = file.expect("made");
-        file.set_len(1 << 20).expect("sparse");
-        file
-    }
-
-    #[test]
-    fn a_device_is_found_by_its_file_grows_with_it_and_frees_itself() {
-        let stage = tempfile::tempdir_in("/var/tmp").expect("a temporary directory");
-        let file = file(stage.path());
-        assert!(LoopDevice::find(&file).expect("readable").is_none());
-        let device = LoopDevice::attach(&file, 4096).expect("attached: run as root");
-        assert_eq!(device.size().expect("readable"), 1 << 20);
-        let other = stage.path().join("b");
-        fs::hard_link(stage.path().join("a"), &other).expect("linked");
-        let other = File::open(other).expect("readable");
-        let found = LoopDevice::find(&other).expect("readable").expect("by any name");
-        assert_eq!(found.number().expect("readable"), device.number().expect("readable"));
-        file.set_len(2 << 20).expect("sparse");
-        device.refresh_size().expect("refreshed");
-        assert_eq!(found.size().expect("readable"), 2 << 20);
-        drop((device, found));
-        assert!(LoopDevice::find(&file).expect("readable").is_none());
-    }
-
-    #[test]
-    fn old_kernels_get_the_same_device() {
-        let stage = tempfile::tempdir_in("/var/tmp").expect("a temporary directory");
-        let file = file(stage.path());
-        let control = OpenOptions::new().read(true).write(true).open(CONTROL).expect("root");
-        #[expect(unsafe_code, reason = "an ioctl without an argument")]
-        let number = unsafe { call::get_free(control.as_raw_fd()) }.expect("a free device");
-        let device = LoopDevice::open(Path::new(&format!("/dev/loop{number}"))).expect("opened");
-        device.set_up(file.as_raw_fd(), 4096).expect("set up");
-        let status = device.status().expect("readable");
-        assert_ne!(status.flags & AUTOCLEAR, 0);
-        drop(device);
-        assert!(LoopDevice::find(&file).expect("readable").is_none());
-    }
 }

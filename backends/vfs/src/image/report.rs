@@ -20,6 +20,10 @@ impl Image {
         self.extent().map(|extent| Bytes(extent.free))
     }
 
+    fn mode(&self) -> Result<u32> {
+        Backing::open(&self.file).and_then(|file| file.mode()).context(|| self.what("look at"))
+    }
+
     fn extent(&self) -> Result<Extent> {
         let extent = Backing::open(&self.file).and_then(|file| file.extent());
         extent.context(|| self.what("look at"))
@@ -30,7 +34,7 @@ impl Image {
     /// # Errors
     /// `Unavailable` and others if the file cannot be looked at.
     pub(crate) fn report(&self) -> Result<Report> {
-        let extent = self.extent()?;
+        let (extent, mode) = (self.extent()?, self.mode()?);
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut details = vec![
             ("file".to_owned(), text(&self.file)),
@@ -38,6 +42,11 @@ impl Image {
             ("file-allocated".to_owned(), Detail::Size(Bytes(extent.allocated))),
         ];
         let mut notices = self.of_size(extent);
+        if mode & 0o077 != 0 {
+            let file = self.file.display();
+            let text = format!("others may open `{file}` (mode {mode:04o}) and read all volumes");
+            notices.push(Notice::warning(text, format!("chmod 0600 {file}")));
+        }
         if let Some(seen) = seen {
             details.extend([
                 ("device".to_owned(), text(&seen.device)),
