@@ -77,10 +77,9 @@ pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<Poo
         let text = format!("`{}` is missing", section.full("backend"));
         return Err(section.error(ErrorKind::Invalid, &text).with_hint("backend = \"vfs\""));
     };
-    let mut image = None;
+    let image = if backend == "vfs" { image::read(section)? } else { None };
     let extra = match backend {
         "vfs" => {
-            image = image::read(section)?;
             section.check(&keys(image.is_some()))?;
             BTreeMap::new()
         }
