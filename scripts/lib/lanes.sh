@@ -21,7 +21,10 @@ needs_of() {
     need_compiler
     case $1 in
     shell) need shellcheck shellcheck ;;
-    engine) need_engine ;;
+    engine)
+        need_engine
+        need mkfs.xfs xfsprogs
+        ;;
     directories)
         need mkfs.btrfs btrfs-progs
         need mkfs.ext4 e2fsprogs

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `section` | one table of the file, and how its errors name the place |
 //! | `pool` | `[pools.NAME]` |
+//! | `image` | its `file` and `size` |
 //! | `paths` | folders and sockets |
 //! | `duration` | `24h` |
 
@@ -18,16 +19,18 @@ use std::{
     time::Duration,
 };
 
-use berth_api::{Context, Error, ErrorKind, Options, Result, options::nearest};
+use berth_api::{Context, Error, ErrorKind, Label, Options, Result, options::nearest};
 use toml::de::DeTable;
 
 mod duration;
+mod image;
 mod paths;
 mod pool;
 mod section;
 #[cfg(test)]
 mod tests;
 
+pub use image::ImageConfig;
 use paths::FilePaths;
 pub use paths::{
     CONFIG, CONTROL_SOCKET, MANAGED_MOUNTS, Overrides, PLUGIN_SOCKET, Paths, ROOT, RUN,
@@ -54,10 +57,14 @@ pub struct PoolConfig {
     pub backend: String,
     /// Where it lies.
     pub path: PathBuf,
+    /// What is mounted there by Berth itself.
+    pub image: Option<ImageConfig>,
     /// How long a removed volume can be brought back.
     pub trash: Duration,
     /// Defaults of volumes made here: `uid`, `gid`, `mode`.
     pub defaults: Options,
+    /// The SELinux label of volumes made here.
+    pub label: Option<Label>,
     /// The pool is the built-in one: its folder is made at the first start.
     pub builtin: bool,
     /// Settings of a test backend, as text.
@@ -136,7 +143,7 @@ impl Config {
             over,
         )?;
         let mut config = Self::builtin(&paths.root);
-        let pools = read_pools(&top)?;
+        let pools = read_pools(&top, &paths.root)?;
         if !pools.is_empty() {
             config.pools = pools;
         }
@@ -167,10 +174,10 @@ impl Config {
     }
 }
 
-fn read_pools(top: &Section<'_>) -> Result<BTreeMap<String, PoolConfig>> {
+fn read_pools(top: &Section<'_>, root: &Path) -> Result<BTreeMap<String, PoolConfig>> {
     let mut pools = BTreeMap::<String, PoolConfig>::new();
     for (name, section) in top.children("pools")? {
-        let pool = pool::read(name, &section)?;
+        let pool = pool::read(name, &section, root)?;
         if let Some((other, _)) = pools.iter().find(|(_, other)| other.path == pool.path) {
             let text = format!(
                 "pools `{other}` and `{name}` have the same path `{}`",
@@ -178,6 +185,7 @@ fn read_pools(top: &Section<'_>) -> Result<BTreeMap<String, PoolConfig>> {
             );
             return Err(section.error_at("path", ErrorKind::Invalid, &text));
         }
+        image::check_places(&pools, name, &pool, &section)?;
         pools.insert(name.to_owned(), pool);
     }
     Ok(pools)

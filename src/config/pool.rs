@@ -1,11 +1,15 @@
 //! One `[pools.NAME]` of the file.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use berth_api::{ErrorKind, Options, Result, VolumeName, options::nearest};
+use berth_api::{ErrorKind, Label, Options, Result, VolumeName, options::nearest};
 
 use super::{
-    PoolConfig,
+    PoolConfig, image,
     section::{Key, Section},
 };
 
@@ -26,14 +30,14 @@ const KEYS: [(&str, Key); 31] = [
     ("uid", Key::Known),
     ("gid", Key::Known),
     ("mode", Key::Known),
-    ("file", Key::Missing("pools in an image file are not built yet")),
+    ("file", Key::Known),
     ("size", LIMITS),
     ("shared", SHARED),
     ("coherent", SHARED),
     ("fs", Key::Missing("only block pools have a file system of their own")),
     ("policy", Key::Missing("policies are not built yet")),
     ("docker-options", Key::Missing("no option that needs it is built yet")),
-    ("selinux-context", Key::Missing("SELinux labels are not built yet")),
+    ("selinux-context", Key::Known),
     ("hooks", Key::Missing("hooks are not built yet")),
     ("device", THIN),
     ("data-device", THIN),
@@ -53,8 +57,13 @@ const KEYS: [(&str, Key); 31] = [
     ("encrypted", Key::Of("`thin` and `ebs`")),
 ];
 
-/// Reads the pool `name`.
-pub(super) fn read(name: &str, section: &Section<'_>) -> Result<PoolConfig> {
+/// The same from a `vfs` pool on an image, whose `size` is the image's.
+fn keys(image: bool) -> [(&'static str, Key); KEYS.len()] {
+    KEYS.map(|(name, key)| (name, if image && name == "size" { Key::Known } else { key }))
+}
+
+/// Reads the pool `name`; what is mounted for it by Berth lies below `root`.
+pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<PoolConfig> {
     if name.parse::<VolumeName>().is_err() {
         let shown: String = name.chars().take(40).collect();
         let text = format!("pool name `{}` is not allowed", shown.escape_debug());
@@ -68,24 +77,31 @@ pub(super) fn read(name: &str, section: &Section<'_>) -> Result<PoolConfig> {
         let text = format!("`{}` is missing", section.full("backend"));
         return Err(section.error(ErrorKind::Invalid, &text).with_hint("backend = \"vfs\""));
     };
+    let image = if backend == "vfs" { image::read(section)? } else { None };
     let extra = match backend {
         "vfs" => {
-            section.check(&KEYS)?;
+            section.check(&keys(image.is_some()))?;
             BTreeMap::new()
         }
         #[cfg(feature = "testing")]
         "fake" => section.others(&["backend", "path", "trash", "uid", "gid", "mode"])?,
         other => return Err(refuse(other, section)),
     };
-    let path = section.path("path")?.ok_or_else(|| {
-        let text = format!("`{}` is missing", section.full("path"));
-        section.error(ErrorKind::Invalid, &text)
-    })?;
+    let path = match section.path("path")? {
+        Some(path) => path,
+        None if image.is_some() => image::mountpoint(root, name),
+        None => {
+            let text = format!("`{}` is missing", section.full("path"));
+            return Err(section.error(ErrorKind::Invalid, &text));
+        }
+    };
     Ok(PoolConfig {
         backend: backend.to_owned(),
         path,
+        image,
         trash: section.duration("trash")?.unwrap_or(TRASH),
         defaults: defaults(section)?,
+        label: label(section)?,
         builtin: false,
         extra,
     })
@@ -96,8 +112,10 @@ pub(super) fn builtin(path: PathBuf) -> PoolConfig {
     PoolConfig {
         backend: "vfs".to_owned(),
         path,
+        image: None,
         trash: TRASH,
         defaults: Options::default(),
+        label: None,
         builtin: true,
         extra: BTreeMap::new(),
     }
@@ -131,4 +149,10 @@ fn defaults(section: &Section<'_>) -> Result<Options> {
         options = options.over(&one).map_err(|error| section.explain(key, &error))?;
     }
     Ok(options)
+}
+
+fn label(section: &Section<'_>) -> Result<Option<Label>> {
+    const KEY: &str = "selinux-context";
+    let Some(text) = section.string(KEY)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|error| section.explain(KEY, &error))
 }

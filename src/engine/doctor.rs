@@ -1,6 +1,6 @@
 //! `berth doctor`: what is wrong, and what to do.
 
-use berth_api::Health;
+use berth_api::{Health, Level};
 
 use super::{Engine, Installation};
 use crate::{
@@ -100,6 +100,18 @@ impl Engine {
                     Some("its disk or server may be hanging"),
                 )),
             },
+        }
+        // Who has a pool on an image knows what that is good for.
+        let advised = self.setup.config.pools.values().any(|other| other.image.is_some());
+        for notice in pool.report().await.map(|report| report.notices).unwrap_or_default() {
+            if advised && notice.level == Level::Note && pool.config.image.is_none() {
+                continue;
+            }
+            let severity = match notice.level {
+                Level::Warning => Severity::Warning,
+                Level::Note => Severity::Note,
+            };
+            findings.push(finding(severity, &subject, notice.text, notice.hint.as_deref()));
         }
         if pool.stuck() > 0 {
             findings.push(finding(

@@ -6,7 +6,7 @@
 //! | module | noun or verb |
 //! |---|---|
 //! | `open` | start: state, pools, recovery, then the loops |
-//! | `create` `mount` `remove` `trash` `set` `rebuild` | verbs (mount with unmount, trash is undelete and purge) |
+//! | `create` `mount` `remove` `trash` `set` `grow` `rebuild` | verbs (mount with unmount, trash is undelete and purge) |
 //! | `snapshot` `clone` `rollback` | verbs on points in time |
 //! | `vacate` | making sure that nobody uses a volume |
 //! | `detach` `house` | what goes on by itself |
@@ -28,6 +28,7 @@ mod create;
 mod detach;
 mod doctor;
 mod flight;
+mod grow;
 mod house;
 mod index;
 mod jobs;

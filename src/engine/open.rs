@@ -169,8 +169,8 @@ impl State {
         let Self { host, boot, loaded, references, jobs, writer } = self;
         let mut pools = std::collections::BTreeMap::new();
         for (name, config) in &setup.config.pools {
-            if config.builtin {
-                make_builtin(&config.path);
+            if config.path.starts_with(&setup.paths.root) {
+                make_parent(&config.path);
             }
             let backend = crate::pools::open(name, config)?;
             let known = loaded.pools.get(name).copied();
@@ -214,12 +214,13 @@ impl State {
     }
 }
 
-/// The built-in pool lies in the root, whose folder above it may be missing.
-fn make_builtin(path: &Path) {
+/// Of a pool in the root (the built-in one, images) the folder above it may be
+/// missing.
+fn make_parent(path: &Path) {
     if let Some(parent) = path.parent()
         && let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o711).create(parent)
     {
-        tracing::warn!(folder = %parent.display(), %error, "make the folder of the default pool");
+        tracing::warn!(folder = %parent.display(), %error, "make the folder of a pool");
     }
 }
 

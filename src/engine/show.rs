@@ -1,6 +1,6 @@
 //! What users see: views of volumes and pools, the info, the metrics.
 
-use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, sync::Arc};
 
 use berth_api::{Error, Health, Result};
 
@@ -154,6 +154,7 @@ impl Engine {
             Health::Unavailable(why) => ("unavailable", Some(why)),
         };
         let (volumes, removed) = self.count_in(&pool.name);
+        let details = pool.report().await.map(|report| report.details).unwrap_or_default();
         PoolView {
             name: pool.name.clone(),
             backend: pool.config.backend.clone(),
@@ -169,6 +170,7 @@ impl Engine {
             free: capacity.map(|capacity| capacity.free),
             trash: pool.config.trash.as_secs(),
             stuck: pool.stuck(),
+            details: details.into_iter().collect(),
             capabilities: pool_capabilities(pool),
         }
     }
@@ -190,6 +192,7 @@ impl Engine {
             free: None,
             trash: 0,
             stuck: 0,
+            details: BTreeMap::new(),
             capabilities: Vec::new(),
         }
     }
@@ -294,5 +297,6 @@ fn pool_capabilities(pool: &Pool) -> Vec<String> {
     let always = ["create", "mount", "undelete", "rebuild"];
     let snapshots: &[&str] =
         if pool.has_snapshots() { &["snapshot", "clone", "rollback"] } else { &[] };
-    always.iter().chain(snapshots).map(ToString::to_string).collect()
+    let grow: &[&str] = if pool.can_grow() { &["grow"] } else { &[] };
+    always.iter().chain(snapshots).chain(grow).map(ToString::to_string).collect()
 }
