@@ -128,7 +128,7 @@ fn a_newer_schema_is_not_served_and_not_touched() {
     assert!(diagnosis.contains("newer"), "{diagnosis}");
     daemon.stop();
     assert!(fs::read(database(&daemon)).expect("ours") == before, "it was touched");
-    catalog::execute(&database(&daemon), "PRAGMA user_version = 1");
+    catalog::execute(&database(&daemon), "PRAGMA user_version = 2");
     daemon.restart();
     assert_whole(&daemon);
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `section` | one table of the file, and how its errors name the place |
 //! | `pool` | `[pools.NAME]` |
+//! | `hooks` | `[hooks.NAME]` |
 //! | `paths` | folders and sockets |
 //! | `duration` | `24h` |
 
@@ -22,12 +23,14 @@ use berth_api::{Context, Error, ErrorKind, Options, Result, options::nearest};
 use toml::de::DeTable;
 
 mod duration;
+mod hooks;
 mod paths;
 mod pool;
 mod section;
 #[cfg(test)]
 mod tests;
 
+pub use hooks::{HookConfig, PAUSE};
 use paths::FilePaths;
 pub use paths::{
     CONFIG, CONTROL_SOCKET, MANAGED_MOUNTS, Overrides, PLUGIN_SOCKET, Paths, ROOT, RUN,
@@ -45,6 +48,10 @@ pub struct Config {
     pub implicit_create: bool,
     /// All pools, by name.
     pub pools: BTreeMap<String, PoolConfig>,
+    /// How applications are brought to rest, by name. Never has [`PAUSE`].
+    pub hooks: BTreeMap<String, HookConfig>,
+    /// Where Docker serves its API, if the file says so.
+    pub docker_socket: Option<PathBuf>,
 }
 
 /// One `[pools.NAME]`.
@@ -64,7 +71,7 @@ pub struct PoolConfig {
     pub extra: BTreeMap<String, String>,
 }
 
-const KEYS: [(&str, Key); 12] = [
+const KEYS: [(&str, Key); 13] = [
     ("default-pool", Key::Known),
     ("implicit-create", Key::Known),
     ("pools", Key::Known),
@@ -76,7 +83,8 @@ const KEYS: [(&str, Key); 12] = [
     ("repositories", Key::Missing("backups are not built yet")),
     ("policies", Key::Missing("policies are not built yet")),
     ("cluster", Key::Missing("clusters are not built yet")),
-    ("hooks", Key::Missing("hooks are not built yet")),
+    ("hooks", Key::Known),
+    ("docker-socket", Key::Known),
 ];
 
 /// The name of the pool that there is without a file.
@@ -113,6 +121,8 @@ impl Config {
             default_pool: DEFAULT.to_owned(),
             implicit_create: true,
             pools: BTreeMap::from([(DEFAULT.to_owned(), pool)]),
+            hooks: BTreeMap::new(),
+            docker_socket: None,
         }
     }
 
@@ -140,6 +150,8 @@ impl Config {
         if !pools.is_empty() {
             config.pools = pools;
         }
+        config.hooks = hooks::read(&top)?;
+        config.docker_socket = top.path("docker-socket")?;
         config.file = Some(file.to_owned());
         config.implicit_create = top.boolean("implicit-create")?.unwrap_or(true);
         if let Some(name) = top.string("default-pool")? {
