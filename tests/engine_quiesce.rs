@@ -166,7 +166,7 @@ struct Shared {
     berth: Daemon,
     // Dropped in this order.
     _host: Host,
-    _pool: LoopFs,
+    pool: LoopFs,
     _stage: Stage,
 }
 
@@ -182,7 +182,7 @@ impl Shared {
         fs::create_dir(pool.path().join("p")).expect("ours");
         let berth = held_at(Setup::on(&stage, &host).config(&stage, &text), 2).start();
         let engine = Engine::start(&stage, &host);
-        let shared = Self { engine, berth, _host: host, _pool: pool, _stage: stage };
+        let shared = Self { engine, berth, _host: host, pool, _stage: stage };
         volumes(&shared.engine, &["db"]);
         let head = ["run", "-d", "--init", "--network=none", "--name", "database"];
         let tail = ["-v", "db:/data", IMAGE, "sh", "-c", DATABASE];
@@ -193,7 +193,7 @@ impl Shared {
 
     fn volume(&self) -> PathBuf {
         let id = self.berth.control().volume("db")["id"].as_str().expect("an id").to_owned();
-        self._pool.path().join("p/volumes").join(id)
+        self.pool.path().join("p/volumes").join(id)
     }
 
     /// How far log and table are now.

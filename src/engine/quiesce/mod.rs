@@ -29,6 +29,7 @@ mod witness;
 
 use std::{
     collections::BTreeSet,
+    pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -175,11 +176,11 @@ impl Engine {
 
     /// Waits until nobody else is at it, and what is left of earlier runs went on.
     async fn turn_of(self: &Arc<Self>, hook: &Hook, job: &Job) -> Result<OwnedMutexGuard<()>> {
-        let lock = self.rests.turn(&hook.name);
+        let mut lock = pin!(self.rests.turn(&hook.name).lock_owned());
         job.waits(Some(format!("another snapshot is being taken with hook `{}`", hook.name)));
         let turn = loop {
             job.op.check()?;
-            if let Ok(turn) = tokio::time::timeout(TICK, lock.clone().lock_owned()).await {
+            if let Ok(turn) = tokio::time::timeout(TICK, &mut lock).await {
                 break turn;
             }
         };
@@ -248,13 +249,13 @@ impl Engine {
         op: &Op,
     ) -> Result<Witness> {
         failpoint::hit("quiesce.before").context(|| "bring to rest")?;
-        let mut references = volume.read(|life| life.references.clone());
+        // Who mounts it from now on is not known to rest.
+        let references = volume.read(|life| life.references.clone());
         let mut paused = None;
         if let Some(hook) = &hook.commands {
             if let Some(before) = &hook.before {
                 hook::run(before, &row.environment, hook.timeout, op).await?;
             }
-            references = volume.read(|life| life.references.clone());
         } else {
             let target = self.target(volume.record().name.as_str());
             self.pause_all(&target, row, op).await?;

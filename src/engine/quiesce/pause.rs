@@ -68,18 +68,22 @@ impl Engine {
             };
             containers.extend(running.iter().cloned());
             self.note_rest(row).await?;
+            let mut missed = false;
             for id in running {
                 failpoint::hit("quiesce.pause").context(|| "pause a container")?;
                 if target.docker.pause(&id).await? != Changed::Done
                     && let Wake::Unpause { containers } = &mut row.wake
                 {
                     // It ended, or somebody else paused it just now.
-                    containers.remove(&id);
+                    missed |= containers.remove(&id);
+                    self.rests.update(row);
                 }
             }
-            // What was learnt is written, and who was started meanwhile is seen.
-            self.note_rest(row).await?;
-            wait(FIRST * 2_u32.pow(round), op).await;
+            if missed {
+                self.note_rest(row).await?;
+                wait(FIRST * 2_u32.pow(round), op).await;
+            }
+            // The next round sees who was started meanwhile.
         }
         Err(Error::busy(format!("containers of `{}` cannot be paused", target.volume))
             .with_hint("`docker ps` shows whether one is being restarted"))
