@@ -5,6 +5,9 @@
 //! boot before it serves its own API, and both would wait. Every call has a
 //! deadline, a bounded answer and a connection of its own.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     env,
     path::{Path, PathBuf},
