@@ -109,3 +109,43 @@ pub fn delete_quiesced(
         .execute([snapshot.to_string()])
         .map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_as_they_were_or_not_at_all() {
+        let connection = Connection::open_in_memory().expect("a database");
+        let table = "CREATE TABLE quiesced (snapshot TEXT PRIMARY KEY, body TEXT, seal TEXT)";
+        connection.execute_batch(table).expect("a table");
+        let transaction = Transaction(&connection);
+        let row = |wake: Wake| Quiesced {
+            snapshot: SnapshotId::random(),
+            volume: VolumeId::random(),
+            name: "db@one".to_owned(),
+            hook: "app".to_owned(),
+            since: Timestamp::now(),
+            wake,
+            environment: vec![("BERTH_VOLUME".to_owned(), "db".to_owned())],
+        };
+        let argv = ["/bin/sh", "-c", "x 'y'\n"].map(ToOwned::to_owned).to_vec();
+        let mut rows = vec![
+            row(Wake::ByItself),
+            row(Wake::Command { argv, timeout: Duration::from_secs(30) }),
+            row(Wake::Unpause { containers: BTreeSet::from(["ab".repeat(32)]) }),
+        ];
+        for row in &rows {
+            put_quiesced(&transaction, row).expect("written");
+        }
+        rows.sort_by_key(|row| row.snapshot.to_string());
+        let mut read = load_quiesced(&connection).expect("read");
+        read.sort_by_key(|row| row.snapshot.to_string());
+        assert_eq!(read, rows);
+        delete_quiesced(&transaction, rows[0].snapshot).expect("deleted");
+        // Another's command under this seal is not run.
+        let changed = "UPDATE quiesced SET body = replace(body, 'app', 'all')";
+        connection.execute_batch(changed).expect("damaged");
+        assert_eq!(load_quiesced(&connection).expect("read"), []);
+    }
+}
