@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `section` | one table of the file, and how its errors name the place |
 //! | `pool` | `[pools.NAME]` |
+//! | `hooks` | `[hooks.NAME]` |
 //! | `image` | its `file` and `size` |
 //! | `paths` | folders and sockets |
 //! | `duration` | `24h` |
@@ -23,6 +24,7 @@ use berth_api::{Context, Error, ErrorKind, Label, Options, Result, options::near
 use toml::de::DeTable;
 
 mod duration;
+mod hooks;
 mod image;
 mod paths;
 mod pool;
@@ -30,6 +32,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 
+pub use hooks::{HookConfig, PAUSE};
 pub use image::ImageConfig;
 use paths::FilePaths;
 pub use paths::{
@@ -48,6 +51,10 @@ pub struct Config {
     pub implicit_create: bool,
     /// All pools, by name.
     pub pools: BTreeMap<String, PoolConfig>,
+    /// How applications are brought to rest, by name. Never has [`PAUSE`].
+    pub hooks: BTreeMap<String, HookConfig>,
+    /// Where Docker serves its API, if the file says so.
+    pub docker_socket: Option<PathBuf>,
 }
 
 /// One `[pools.NAME]`.
@@ -71,7 +78,7 @@ pub struct PoolConfig {
     pub extra: BTreeMap<String, String>,
 }
 
-const KEYS: [(&str, Key); 12] = [
+const KEYS: [(&str, Key); 13] = [
     ("default-pool", Key::Known),
     ("implicit-create", Key::Known),
     ("pools", Key::Known),
@@ -83,7 +90,8 @@ const KEYS: [(&str, Key); 12] = [
     ("repositories", Key::Missing("backups are not built yet")),
     ("policies", Key::Missing("policies are not built yet")),
     ("cluster", Key::Missing("clusters are not built yet")),
-    ("hooks", Key::Missing("hooks are not built yet")),
+    ("hooks", Key::Known),
+    ("docker-socket", Key::Known),
 ];
 
 /// The name of the pool that there is without a file.
@@ -120,6 +128,8 @@ impl Config {
             default_pool: DEFAULT.to_owned(),
             implicit_create: true,
             pools: BTreeMap::from([(DEFAULT.to_owned(), pool)]),
+            hooks: BTreeMap::new(),
+            docker_socket: None,
         }
     }
 
@@ -147,6 +157,8 @@ impl Config {
         if !pools.is_empty() {
             config.pools = pools;
         }
+        config.hooks = hooks::read(&top)?;
+        config.docker_socket = top.path("docker-socket")?;
         config.file = Some(file.to_owned());
         config.implicit_create = top.boolean("implicit-create")?.unwrap_or(true);
         if let Some(name) = top.string("default-pool")? {

@@ -38,7 +38,7 @@ const KEYS: [(&str, Key); 31] = [
     ("policy", Key::Missing("policies are not built yet")),
     ("docker-options", Key::Missing("no option that needs it is built yet")),
     ("selinux-context", Key::Known),
-    ("hooks", Key::Missing("hooks are not built yet")),
+    ("hooks", Key::Missing("hooks are sections of their own: [hooks.NAME]")),
     ("device", THIN),
     ("data-device", THIN),
     ("metadata-device", THIN),

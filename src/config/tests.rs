@@ -166,6 +166,59 @@ fn wrong_types_and_values_name_the_key_and_the_line() {
 }
 
 #[test]
+fn hooks_are_lists_or_texts_for_the_shell() {
+    let (config, _) = parse(
+        "docker-socket = \"/run//d.sock\"\n[hooks.postgres]\nbefore = [\"/usr/bin/x\", \"a b\"]\n\
+         after = \"x | y\"\ntimeout = \"2m\"\n[hooks.flush]\nbefore = [\"sync\"]\n",
+    )
+    .expect("valid");
+    let hook = &config.hooks["postgres"];
+    assert_eq!(hook.before.as_deref(), Some(&["/usr/bin/x".to_owned(), "a b".to_owned()][..]));
+    let shell = ["/bin/sh", "-c", "x | y"].map(ToOwned::to_owned);
+    assert_eq!(hook.after.as_deref(), Some(&shell[..]));
+    assert_eq!(hook.timeout, Duration::from_secs(120));
+    let flush = &config.hooks["flush"];
+    assert_eq!((flush.after.as_ref(), flush.timeout), (None, Duration::from_secs(30)));
+    assert_eq!(config.docker_socket.as_deref(), Some(Path::new("/run/d.sock")));
+    assert_eq!(Config::builtin(Path::new("/r")).docker_socket, None);
+}
+
+#[test]
+fn wrong_hooks_name_the_key_and_the_line() {
+    for (text, expected) in [
+        (
+            "[hooks.pause]\nbefore = \"x\"",
+            "line 1: hook name `pause` is taken by the built-in hook",
+        ),
+        ("[hooks.\"a b\"]\nbefore = \"x\"", "line 1: hook name `a b` is not allowed"),
+        ("[hooks.a]\ntimeout = \"5s\"", "line 1: `hooks.a.before` does nothing"),
+        ("[hooks.a]\nbefore = []", "line 2: `hooks.a.before` is empty"),
+        ("[hooks.a]\nbefore = [\"\", \"x\"]", "line 2: `hooks.a.before` is empty"),
+        ("[hooks.a]\nafter = \"  \"", "line 2: `hooks.a.after` is empty"),
+        ("[hooks.a]\nafter = [\"x\", \"\\u0000\"]", "line 2: `hooks.a.after` has a NUL in it"),
+        (
+            "[hooks.a]\nbefore = [\"x\", 3]",
+            "line 2: `hooks.a.before` must be a list of texts (program and arguments) or a text for \
+             the shell, not an array",
+        ),
+        (
+            "[hooks.a]\nbefore = \"x\"\ntimeout = \"0s\"",
+            "line 3: `hooks.a.timeout` must be between 1s and 10m",
+        ),
+        (
+            "[hooks.a]\nbefore = \"x\"\ntimeout = \"11m\"",
+            "line 3: `hooks.a.timeout` must be between 1s and 10m",
+        ),
+    ] {
+        let (kind, message, _) = refused(text);
+        assert_eq!(message, format!("`berth.toml` {expected}"));
+        assert_eq!(kind, ErrorKind::Invalid);
+    }
+    let (_, _, hint) = refused("[hooks.a]\nbefor = \"x\"");
+    assert_eq!(hint.as_deref(), Some("did you mean `before`?"));
+}
+
+#[test]
 fn two_pools_in_one_place_are_refused() {
     let (_, text, _) = refused(
         "[pools.default]\nbackend = \"vfs\"\npath = \"/p\"\n[pools.other]\nbackend = \"vfs\"\n\

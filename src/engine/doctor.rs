@@ -39,6 +39,7 @@ impl Engine {
             findings.extend(self.diagnose_pool(pool).await);
         }
         self.diagnose_volumes(&mut findings);
+        self.diagnose_rests(&mut findings);
         if !self.sees_other_namespaces() {
             findings.push(finding(
                 Severity::Warning,

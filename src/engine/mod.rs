@@ -8,6 +8,7 @@
 //! | `open` | start: state, pools, recovery, then the loops |
 //! | `create` `mount` `remove` `trash` `set` `grow` `rebuild` | verbs (mount with unmount, trash is undelete and purge) |
 //! | `snapshot` `clone` `rollback` | verbs on points in time |
+//! | `quiesce` | bringing applications to rest meanwhile |
 //! | `vacate` | making sure that nobody uses a volume |
 //! | `detach` `house` | what goes on by itself |
 //! | `recover` `table` | recovery and the table it follows |
@@ -35,6 +36,7 @@ mod jobs;
 mod mount;
 mod open;
 mod pool;
+mod quiesce;
 mod rebuild;
 mod records;
 mod recover;
@@ -75,6 +77,7 @@ use flight::Flights;
 use index::Index;
 use jobs::Jobs;
 use pool::Pool;
+use quiesce::Rests;
 
 /// How the daemon was installed; decides deadlines and where mounts lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +115,8 @@ pub struct Engine {
     epoch: AtomicU64,
     jobs: Jobs,
     flights: Arc<Flights>,
+    /// Applications at rest.
+    rests: Rests,
     /// Wakes the detacher.
     detacher: Notify,
     /// Counts the calls for the housekeeper, who has a loop for each pool.
@@ -165,10 +170,13 @@ impl Engine {
         Ok(job.view())
     }
 
-    /// Stops taking new work and writes what is waiting to be written; mounts
-    /// stay. Never waits longer than `limit`.
+    /// Stops taking new work, lets go on what is at rest, and writes what is
+    /// waiting to be written; mounts stay. Never waits longer than twice `limit`.
     pub async fn stop(&self, limit: Duration) {
         self.stopping.store(true, Relaxed);
+        if tokio::time::timeout(limit, self.wake_all()).await.is_err() {
+            tracing::warn!("what is still at rest goes on with the next start");
+        }
         if tokio::time::timeout(limit, self.writer.flush()).await.is_err() {
             tracing::warn!("the catalog did not answer in time");
         }

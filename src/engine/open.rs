@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     Engine, Setup, create::CREATE, flight::Flights, index::Index, jobs::Jobs, pool::Pool,
-    volume::Volume,
+    quiesce::Rests, volume::Volume,
 };
 use crate::{
     catalog,
@@ -94,6 +94,7 @@ impl Engine {
         });
         tokio::spawn(self.clone().detach_loop());
         self.keep_house();
+        self.wake_left();
         berth_host::memory::give_back();
         tracing::info!(
             volumes = self.index.all_live().len(),
@@ -144,6 +145,7 @@ struct State {
     loaded: catalog::Loaded,
     references: Vec<(VolumeId, Key, Reference)>,
     jobs: Vec<crate::view::JobView>,
+    quiesced: Vec<journal::Quiesced>,
     writer: Writer,
 }
 
@@ -157,6 +159,7 @@ impl State {
             loaded: catalog::load(&connection)?,
             references: journal::load_references(&connection, &boot)?,
             jobs: journal::load_jobs(&connection)?,
+            quiesced: journal::load_quiesced(&connection)?,
             boot,
             writer: Writer::start(connection, database.frozen),
         };
@@ -166,7 +169,7 @@ impl State {
     }
 
     fn into_engine(self, setup: Setup, lock: Lock, started: Instant) -> Result<Engine> {
-        let Self { host, boot, loaded, references, jobs, writer } = self;
+        let Self { host, boot, loaded, references, jobs, quiesced, writer } = self;
         let mut pools = std::collections::BTreeMap::new();
         for (name, config) in &setup.config.pools {
             if config.path.starts_with(&setup.paths.root) {
@@ -204,6 +207,7 @@ impl State {
             index,
             epoch: AtomicU64::new(epoch + 1),
             flights: Arc::<Flights>::default(),
+            rests: Rests::new(quiesced),
             detacher: Notify::new(),
             housekeeper: watch::Sender::new(0),
             stopping: AtomicBool::new(false),
