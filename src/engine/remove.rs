@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{Engine, create::CREATE, pool::Pool, snapshot::SNAPSHOT, time, volume::Volume};
 use crate::{
-    catalog::{Record, State},
+    catalog::{Record, Snapshot, SnapshotState, State},
     journal::Client,
     view::VolumeView,
 };
@@ -55,7 +55,8 @@ impl Engine {
         let record = volume.record();
         let at = Timestamp::now();
         let disposable = fresh || is_disposable(&record);
-        let at_once = now || (disposable && record.snapshots.is_empty());
+        let kept = |entry: &Snapshot| entry.state != SnapshotState::Removing;
+        let at_once = now || (disposable && !record.snapshots.iter().any(kept));
         let expires = match (at_once, record.options.on_remove) {
             (true, _) => Some(at),
             (false, OnRemove::Retain) => None,
