@@ -89,8 +89,13 @@ impl Engine {
                 let _lock = volume.lock_by(time::short(self.setup.installation)).await?;
                 let record = volume.record();
                 self.configured(&record.pool)?.ready().await?;
-                let State::Removed { at, .. } = record.state else { return Ok(None) };
-                let state = State::Removed { at, expires: Some(Timestamp::now()), purging: false };
+                let expires = Some(Timestamp::now());
+                let state = match record.state {
+                    State::Removed { at, .. } => State::Removed { at, expires, purging: false },
+                    // Its move failed and is tried again; the deletion follows it.
+                    State::Removing { at, .. } => State::Removing { at, expires },
+                    _ => return Ok(None),
+                };
                 let record = Record { state, ..record };
                 self.commit(&volume, record).await?;
                 self.call_housekeeper();
