@@ -76,18 +76,21 @@ impl Engine {
         volume.write(|life| life.failures = 0);
     }
 
-    /// [`settle`](Self::settle) of something else than the state.
+    /// [`settle`](Self::settle) of something else than the state. Nothing if the
+    /// volume is gone: whoever comes too late does not bring its record back.
     pub(super) fn amend(&self, volume: &Arc<Volume>, change: impl FnOnce(&mut Record)) {
-        let record = volume.write(|life| {
+        let amended = volume.write(|life| {
             change(&mut life.record);
-            life.record.clone()
+            (!life.gone).then(|| life.record.clone())
         });
+        let Some(record) = amended else { return };
         self.index.file(volume);
         self.writer.later(move |tx| catalog::put_volume(tx, &record));
     }
 
     /// The volume is gone; its row goes with the next commit.
     pub(super) fn forget(&self, volume: &Volume) {
+        volume.write(|life| life.gone = true);
         self.index.forget(volume);
         let id = volume.id.to_string();
         self.writer.later(move |tx| catalog::delete_volume(tx, &id));

@@ -42,6 +42,8 @@ pub(super) struct Life {
     /// whether it is there. Success may have been answered: no evidence is not
     /// absence, so it is answered for.
     pub(super) unproven: bool,
+    /// It was deleted for good, and its record with it.
+    pub(super) gone: bool,
     /// A process in another mount namespace had it when last looked at.
     pub(super) held: Option<bool>,
     /// Counts mounts; a look at the kernel is worth nothing if it moved.
@@ -74,6 +76,7 @@ impl Volume {
                 references: BTreeMap::new(),
                 mounted: false,
                 unproven: false,
+                gone: false,
                 held: None,
                 generation: 0,
                 waiting: None,
