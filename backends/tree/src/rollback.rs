@@ -31,7 +31,8 @@ const READY: &str = ".rollback.ready";
 impl Tree {
     /// Puts a copy of the snapshot `to` in the place of the content, owner and mode
     /// of its top included; what was there becomes the snapshot that `kept`
-    /// describes. See `berth_api::Snapshots::roll_back`.
+    /// describes. See `berth_api::Snapshots::roll_back`. A volume may have been
+    /// removed in the middle of it: it is completed in the trash as well.
     ///
     /// # Errors
     /// `NotFound` if volume or snapshot are not there; `Exhausted` if the copy does
@@ -39,7 +40,7 @@ impl Tree {
     pub fn roll_back(&self, op: &Op, to: SnapshotId, kept: &SnapshotSidecar) -> Result<Change> {
         let id = kept.volume;
         let what = || format!("pool `{}`: roll volume {id} back", self.name);
-        let volume = self.live(id)?;
+        let volume = self.wherever(id)?;
         let place = format!("{SNAPSHOTS}/{}", kept.id);
         if !is_exchanged(&volume, &place).context(what)? {
             if !volume.has(READY).context(what)? {
@@ -61,7 +62,7 @@ impl Tree {
     /// The kernel's.
     pub fn undo_roll_back(&self, op: &Op, id: VolumeId, kept: SnapshotId) -> Result<bool> {
         let what = || format!("pool `{}`: undo a rollback of volume {id}", self.name);
-        let volume = self.live(id)?;
+        let volume = self.wherever(id)?;
         if is_exchanged(&volume, &format!("{SNAPSHOTS}/{kept}")).context(what)? {
             return Ok(false);
         }
