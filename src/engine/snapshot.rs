@@ -103,7 +103,11 @@ impl Engine {
         let content = volume.keep_content()?;
         let mut intent = record.clone();
         intent.snapshots.push(entry.clone());
-        self.commit(volume, intent).await?;
+        if berth_host::failpoint::sabotaged("skip-snapshot-intent") {
+            volume.write(|life| life.record = intent);
+        } else {
+            self.commit(volume, intent).await?;
+        }
         volume.write(|life| life.at_work.insert(id));
         drop(lock);
         let taken = self.copy_out(volume, pool, &entry, job).await;
