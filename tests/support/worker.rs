@@ -251,7 +251,7 @@ fn snapshot(name: String, volume: &Volume, random: &mut Random) -> Op {
         return Op::Snapshot { name, snapshot };
     }
     let snapshot = (**random.pick(&taken)).to_owned();
-    if many || random.chance(40) {
+    if many || random.chance(65) {
         Op::RemoveSnapshot { name, snapshot }
     } else {
         Op::Rollback { name, snapshot }
