@@ -73,6 +73,8 @@ impl Tree {
         let snapshot = sidecar.id;
         let what = || format!("pool `{}`: snapshot {snapshot} of volume {id}", self.name);
         let (volume, name) = (self.wherever(id)?, snapshot.to_string());
+        // On a full disk it could not be made, and no snapshot be removed.
+        self.opened()?.purge(self)?;
         if made(volume.make_dir(SNAPSHOTS, 0o700)).context(what)? {
             volume.sync().context(what)?;
         }
@@ -149,8 +151,9 @@ impl Tree {
                 _ => Ok(Observed::Incomplete),
             };
         }
-        let purge = self.opened()?.purge(self)?;
-        let there = purge.has(&name).map_err(|error| self.unreadable(PURGE, error))?;
+        let purge = self.found(&self.opened()?.root, PURGE)?;
+        let there = purge.map_or(Ok(false), |purge| purge.has(&name));
+        let there = there.map_err(|error| self.unreadable(PURGE, error))?;
         Ok(if there { Observed::Trashed } else { Observed::Absent })
     }
 
