@@ -15,10 +15,27 @@ use support::{
 };
 
 const COPY: Tale = Tale { script: script::snapshots, disk: None };
+const REMOVALS: [&str; 4] = ["remove-snapshot", "remove", "undelete", "purge"];
 
 #[test]
-fn a_kill_at_any_failpoint_of_copies_loses_nothing() {
-    campaign::kill(COPY, &ends(of_snapshots(COPY)), true);
+fn a_kill_within_a_snapshot_leaves_all_or_nothing() {
+    campaign::kill(COPY, &ends(within(COPY, &["snapshot"])), true);
+}
+
+#[test]
+fn a_kill_within_a_rollback_leaves_all_or_nothing() {
+    campaign::kill(COPY, &ends(within(COPY, &["rollback"])), true);
+}
+
+#[test]
+fn a_kill_within_a_clone_leaves_all_or_nothing() {
+    campaign::kill(COPY, &ends(within(COPY, &["clone"])), true);
+}
+
+/// Of a snapshot, or of a volume with its snapshots, and back again.
+#[test]
+fn a_kill_within_a_removal_leaves_all_or_nothing() {
+    campaign::kill(COPY, &ends(within(COPY, &REMOVALS)), true);
 }
 
 #[test]
@@ -40,8 +57,11 @@ fn an_error_at_any_failpoint_changes_nothing() {
 
 /// Passes of other verbs have a campaign of their own.
 fn of_snapshots(tale: Tale) -> Vec<Pass> {
-    let others = ["start", "create", "mount", "write", "unmount", "set", "stop"];
+    within(tale, &[&["snapshot", "rollback", "clone"], &REMOVALS[..]].concat())
+}
+
+fn within(tale: Tale, verbs: &[&str]) -> Vec<Pass> {
     let mut passes = enumerate(tale);
-    passes.retain(|pass| !others.contains(&pass.verb.as_str()));
+    passes.retain(|pass| verbs.contains(&pass.verb.as_str()));
     passes
 }

@@ -26,7 +26,7 @@ use support::{
 };
 
 /// How often each verb is the last before a cut.
-const CUTS: u64 = 3;
+const CUTS: u64 = 2;
 
 #[test]
 fn acknowledged_operations_survive_power_cuts_on_ext4() {
