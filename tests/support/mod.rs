@@ -31,6 +31,7 @@ pub mod http;
 pub mod kept;
 pub mod load;
 pub mod loopfs;
+pub mod machine;
 pub mod model;
 pub mod mounts;
 pub mod namespace;
