@@ -22,6 +22,9 @@ use super::{
 /// Stories told at the same time; they mostly wait for the disk.
 const TELLERS: usize = 3;
 
+/// What failpoints that are passed for each file begin with.
+const LOOPS: [&str; 2] = ["copy.", "beneath.remove-"];
+
 /// One pass of one failpoint, and the verb under way.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pass {
@@ -40,22 +43,32 @@ pub fn is_long() -> bool {
     random::number("BERTH_LONG", 0) > 0
 }
 
-/// Of passes in one step, the first and the last of each failpoint; all of them in
-/// a long run.
-pub fn ends(passes: Vec<Pass>) -> Vec<Pass> {
+/// The passes of that step of each verb that has most of them; of failpoints in
+/// loops the first and the last. All passes in a long run.
+pub fn fullest(passes: Vec<Pass>) -> Vec<Pass> {
     if is_long() {
         return passes;
     }
-    let mut ends = BTreeMap::<_, (u64, u64)>::new();
+    let mut steps = BTreeMap::<(&str, usize), usize>::new();
     for pass in &passes {
-        let end = ends.entry((pass.step, pass.name.clone())).or_insert((pass.nth, pass.nth));
-        end.1 = pass.nth;
+        *steps.entry((&pass.verb, pass.step)).or_default() += 1;
     }
-    let is_end = |pass: &Pass| {
-        let (first, last) = ends[&(pass.step, pass.name.clone())];
-        pass.nth == first || pass.nth == last
+    let mut fullest = BTreeMap::<&str, (usize, usize)>::new();
+    for ((verb, step), count) in steps {
+        let most = fullest.entry(verb).or_default();
+        *most = (*most).max((count, step));
+    }
+    let chosen: BTreeSet<usize> = fullest.into_values().map(|(_, step)| step).collect();
+    let mut ends = BTreeMap::<(usize, &str), (u64, u64)>::new();
+    for pass in &passes {
+        ends.entry((pass.step, &pass.name)).or_insert((pass.nth, pass.nth)).1 = pass.nth;
+    }
+    let is_chosen = |pass: &&Pass| {
+        let (first, last) = ends[&(pass.step, pass.name.as_str())];
+        let in_loop = LOOPS.iter().any(|prefix| pass.name.starts_with(prefix));
+        chosen.contains(&pass.step) && (!in_loop || pass.nth == first || pass.nth == last)
     };
-    passes.into_iter().filter(is_end).collect()
+    passes.iter().filter(is_chosen).cloned().collect()
 }
 
 /// The first pass of each failpoint in each verb.
