@@ -43,6 +43,25 @@ fn a_cancelled_rollback_leaves_the_content_as_it_was() {
     ground.daemon.plugin().unmount("v", "c").expect("it always is");
 }
 
+/// However large the copy had become, and slow its deletion is.
+#[test]
+fn a_cancelled_rollback_does_not_hold_up_its_volume() {
+    let (ground, [copy, deletion]) =
+        Copies::paused_at([("copy.file", 2), ("beneath.remove-directory", 1)]);
+    ground.done(ground.begin_snapshot("v", "s"));
+    let job = ground.begin_rollback("v", "s").expect("it begins");
+    copy.reached();
+    ground.cancel(&job);
+    copy.release();
+    assert_eq!(ground.end(&job)["state"], "cancelled");
+    deletion.reached();
+    let plugin = ground.daemon.plugin();
+    plugin.mount("v", "c").expect("the volume is as it was");
+    plugin.unmount("v", "c").expect("it always is");
+    deletion.release();
+    ground.assert_tidy();
+}
+
 #[test]
 fn a_cancelled_clone_leaves_nothing() {
     let (ground, pause) = Copies::paused(1);
@@ -62,7 +81,7 @@ fn a_cancelled_clone_leaves_nothing() {
 #[test]
 fn a_clone_cancelled_after_its_answer_is_faulty_until_it_is_removed() {
     let (mut ground, pause) = Copies::paused(1);
-    ground.daemon.setup = ground.daemon.setup.clone().env("BERTH_TEST_DEADLINE_SECONDS", "20");
+    ground.daemon.setup = ground.daemon.setup.clone().env("BERTH_TEST_DEADLINE_SECONDS", "7");
     ground.daemon.restart();
     ground.create("w", &json!({"from": "v"})).expect("accepted after 5 s");
     let plugin = ground.daemon.plugin();

@@ -164,7 +164,13 @@ impl Engine {
             .await?;
         if undone {
             tracing::info!(volume = %record.name, "an interrupted rollback was undone");
-            self.amend(volume, |record| record.rollback = None);
+            // The copy may be large, and the volume is needed.
+            let removed = Snapshot { state: SnapshotState::Removing, ..rollback.kept };
+            self.amend(volume, |record| {
+                record.rollback = None;
+                record.snapshots.push(removed.clone());
+            });
+            self.delete_later(volume, pool, removed);
             return Ok(false);
         }
         // The content was exchanged: its copy is whole, and `to` is not needed.

@@ -51,13 +51,19 @@ impl Copies {
     /// One that waits within the copy number `nth`, and otherwise answers within a
     /// second or two.
     pub fn paused(nth: u64) -> (Self, Pause) {
-        let stage = Stage::new("copies");
-        let pause = Pause::at(stage.path(), "copy.file", nth);
-        let rule = pause.rule().to_owned();
-        let made = Self::on(stage, None, |setup| {
-            setup.env("BERTH_FAILPOINTS", rule).env("BERTH_TEST_DEADLINE_SECONDS", "1")
-        });
+        let (made, [pause]) = Self::paused_at([("copy.file", nth)]);
         (made, pause)
+    }
+
+    /// As [`Self::paused`], at several passes of failpoints.
+    pub fn paused_at<const N: usize>(passes: [(&str, u64); N]) -> (Self, [Pause; N]) {
+        let stage = Stage::new("copies");
+        let pauses = passes.map(|(name, nth)| Pause::at(stage.path(), name, nth));
+        let rules = pauses.each_ref().map(Pause::rule).join(";");
+        let made = Self::on(stage, None, |setup| {
+            setup.env("BERTH_FAILPOINTS", rules).env("BERTH_TEST_DEADLINE_SECONDS", "1")
+        });
+        (made, pauses)
     }
 
     /// With the pool on a file system of its own, or on the stage.
