@@ -21,6 +21,16 @@ const REFLINK: Tale = Tale { script: script::one_of_each, disk: Some(Kind::Xfs) 
 const SUBVOLUME: Tale = Tale { script: script::one_of_each, disk: Some(Kind::Btrfs) };
 const REMOVALS: [&str; 4] = ["remove-snapshot", "remove", "undelete", "purge"];
 
+/// The shortest form of what follows, for an engine that acts before it records.
+#[test]
+fn a_kill_in_the_middle_of_a_copy_leaves_nothing() {
+    let tale = Tale { script: script::one_of_each, disk: None };
+    let mut passes = firsts(of_snapshots(tale));
+    passes.retain(|pass| pass.name == "copy.file");
+    assert_eq!(passes.len(), 3, "a snapshot, a rollback, a clone: {passes:?}");
+    campaign::kill(tale, &passes, false);
+}
+
 #[test]
 fn a_kill_within_a_snapshot_leaves_all_or_nothing() {
     campaign::kill(COPY, &fullest(within(COPY, &["snapshot"])), true);
