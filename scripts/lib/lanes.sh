@@ -41,6 +41,7 @@ needs_of() {
         ;;
     crash | sabotage)
         need mkfs.ext4 e2fsprogs
+        need mkfs.btrfs btrfs-progs
         need mkfs.xfs xfsprogs
         need losetup mount
         need strace strace
@@ -171,8 +172,9 @@ lane_directories() { run_tests directories; }
 
 lane_engine() { run_tests engine; }
 
-# At least this many random kills.
+# At least this many random kills; with --long all passes of failpoints in loops.
 lane_crash() {
+    export BERTH_LONG=${BERTH_LONG:-${long:-0}}
     export BERTH_KILLS=${BERTH_KILLS:-$((${long:-0} ? 3000 : 100))}
     run_tests crash
 }

@@ -46,6 +46,7 @@ mod rollback;
 mod set;
 mod show;
 mod snapshot;
+mod snapshot_recovery;
 mod snapshot_view;
 mod table;
 mod threads;

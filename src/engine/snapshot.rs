@@ -101,7 +101,11 @@ impl Engine {
         let content = volume.keep_content()?;
         let mut intent = record.clone();
         intent.snapshots.push(entry.clone());
-        self.commit(volume, intent).await?;
+        if berth_host::failpoint::sabotaged("skip-snapshot-intent") {
+            volume.write(|life| life.record = intent);
+        } else {
+            self.commit(volume, intent).await?;
+        }
         volume.write(|life| life.at_work.insert(id));
         drop(lock);
         let (taken, woken) = self.copy_at_rest(hook, volume, pool, &entry, job).await;
@@ -237,6 +241,22 @@ impl Engine {
         }
     }
 
+    /// [`delete_snapshot`](Self::delete_snapshot) as soon as the caller has let go of
+    /// the lock.
+    pub(super) fn delete_later(
+        self: &Arc<Self>,
+        volume: &Arc<Volume>,
+        pool: &Arc<Pool>,
+        entry: Snapshot,
+    ) {
+        let (engine, volume, pool) = (self.clone(), volume.clone(), pool.clone());
+        volume.write(|life| life.at_work.insert(entry.sidecar.id));
+        tokio::spawn(async move {
+            let lock = volume.lock().await;
+            engine.delete_snapshot(&volume, &pool, &entry, lock).await;
+        });
+    }
+
     async fn on_snapshot(
         &self,
         volume: &Volume,
@@ -247,66 +267,6 @@ impl Engine {
         let snapshot = entry.handle.clone();
         self.until_ready(pool, volume, move |backend, op, record| {
             call(accessor(backend)?, op, &record.handle, &snapshot)
-        })
-        .await
-    }
-
-    /// Settles what a crash left of a volume's snapshots; the caller has the lock.
-    pub(super) async fn recover_snapshots(
-        self: &Arc<Self>,
-        volume: &Arc<Volume>,
-        pool: &Arc<Pool>,
-    ) -> Result<()> {
-        for entry in volume.record().snapshots {
-            let id = entry.sidecar.id;
-            if entry.state == SnapshotState::Ready || volume.read(|life| life.at_work.contains(&id))
-            {
-                continue;
-            }
-            if entry.state == SnapshotState::Creating
-                && let Some(sidecar) = self.complete(volume, pool, &entry).await?
-            {
-                self.amend(volume, |record| {
-                    if let Some(entry) = entry_mut(record, id) {
-                        entry.sidecar = sidecar;
-                        entry.state = SnapshotState::Ready;
-                    }
-                });
-                continue;
-            }
-            self.amend(volume, |record| {
-                if let Some(entry) = entry_mut(record, id) {
-                    entry.state = SnapshotState::Removing;
-                }
-            });
-            // The task waits for the lock, which its caller has.
-            let (engine, volume, pool) = (self.clone(), volume.clone(), pool.clone());
-            volume.write(|life| life.at_work.insert(id));
-            tokio::spawn(async move {
-                let lock = volume.lock().await;
-                engine.delete_snapshot(&volume, &pool, &entry, lock).await;
-            });
-        }
-        Ok(())
-    }
-
-    /// What a snapshot that was being taken says of itself, if it is whole; synced
-    /// again, since whoever made it may have been killed before that.
-    async fn complete(
-        &self,
-        volume: &Volume,
-        pool: &Pool,
-        entry: &Snapshot,
-    ) -> Result<Option<SnapshotSidecar>> {
-        let (handle, entry) = (volume.record().handle, entry.clone());
-        pool.run(Op::new(time::CALL), move |backend, op| {
-            let snapshots = accessor(backend)?;
-            match snapshots.inspect(op, &handle, &entry.handle)? {
-                berth_api::Observed::Present { .. } => {}
-                _ => return Ok(None),
-            }
-            let whole = snapshots.create(op, &handle, &entry.handle, &entry.sidecar, &|| false)?;
-            Ok(whole.ready())
         })
         .await
     }

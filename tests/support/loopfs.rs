@@ -20,13 +20,24 @@ use super::{
 pub enum Kind {
     /// ext4, as most hosts have it.
     Ext4,
-    /// XFS; at least 300 MiB.
+    /// XFS, with reflink; at least 300 MiB.
     Xfs,
+    /// Btrfs; at least 110 MiB.
+    Btrfs,
 }
 
 impl Kind {
-    /// Both, for campaigns.
+    /// Those whose power can be cut.
     pub const ALL: [Self; 2] = [Self::Ext4, Self::Xfs];
+
+    /// How many megabytes it needs at least.
+    pub fn least(self) -> u64 {
+        match self {
+            Self::Ext4 => 64,
+            Self::Xfs => 320,
+            Self::Btrfs => 128,
+        }
+    }
 }
 
 /// A mounted file system of our own; unmounted and deleted when dropped.
@@ -48,7 +59,8 @@ impl LoopFs {
             .expect("a sparse image fits on the stage");
         let mkfs: &[&str] = match kind {
             Kind::Ext4 => &["mkfs.ext4", "-q", "-F", "-O", "^resize_inode", "-E", "nodiscard"],
-            Kind::Xfs => &["mkfs.xfs", "-q", "-f", "-K"],
+            Kind::Xfs => &["mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=1"],
+            Kind::Btrfs => &["mkfs.btrfs", "-q", "-f", "-K"],
         };
         run(Command::new(mkfs[0]).args(&mkfs[1..]).arg(&image));
         let made = Self { image, mountpoint };

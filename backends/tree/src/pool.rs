@@ -17,7 +17,7 @@ pub(crate) const OWN: &str = ".berth";
 pub(crate) const IDENTITY: &str = "pool.json";
 /// Removed volumes.
 pub(crate) const TRASH: &str = ".berth/trash";
-/// Removed snapshots, which nobody brings back; made when it is first needed.
+/// Removed snapshots, which nobody brings back; made with the first snapshot.
 pub(crate) const PURGE: &str = ".berth/purge";
 /// Live volumes.
 pub(crate) const VOLUMES: &str = "volumes";

@@ -191,6 +191,17 @@ impl Tree {
         })
     }
 
+    /// The folder of a volume, live or in the trash.
+    pub(crate) fn wherever(&self, id: VolumeId) -> Result<Dir> {
+        match self.live(id) {
+            Err(error) if error.kind() == berth_api::ErrorKind::NotFound => {
+                let trash = self.opened()?.trash(self)?;
+                self.found(&trash, &id.to_string())?.ok_or(error)
+            }
+            other => other,
+        }
+    }
+
     /// The folder `name`, `None` if there is nothing.
     pub(crate) fn found(&self, folder: &Dir, name: &str) -> Result<Option<Dir>> {
         match folder.open_dir(name) {
