@@ -22,10 +22,12 @@ pub enum Kind {
     Ext4,
     /// XFS; at least 300 MiB.
     Xfs,
+    /// Btrfs; at least 110 MiB.
+    Btrfs,
 }
 
 impl Kind {
-    /// Both, for campaigns.
+    /// Those whose power can be cut, for campaigns.
     pub const ALL: [Self; 2] = [Self::Ext4, Self::Xfs];
 }
 
@@ -49,6 +51,7 @@ impl LoopFs {
         let mkfs: &[&str] = match kind {
             Kind::Ext4 => &["mkfs.ext4", "-q", "-F", "-O", "^resize_inode", "-E", "nodiscard"],
             Kind::Xfs => &["mkfs.xfs", "-q", "-f", "-K"],
+            Kind::Btrfs => &["mkfs.btrfs", "-q", "-f", "-K"],
         };
         run(Command::new(mkfs[0]).args(&mkfs[1..]).arg(&image));
         let made = Self { image, mountpoint };
