@@ -2,11 +2,17 @@
 # The lanes: what each needs and runs. A lane is a function `lane_NAME`; it
 # succeeds, or it fails and says why. Its output is shown only if it fails.
 #
-# A test tests/PREFIX.rs, tests/PREFIX_*.rs or tests/PREFIX/main.rs belongs to the lane of its prefix;
-# a test without a known prefix runs in `unit`, so none is left out.
+# A test NAME.rs or NAME/main.rs of tests/ or backends/*/tests/ belongs to the lane that
+# `lane_of` gives its name; one that it does not know runs in `unit`, so none is left out.
+#
+# `guest` is no lane: tests/guest_*.rs and backends/*/tests/guest_*.rs need a kernel that
+# this machine may not have, and run inside the guest of `scripts/vm`, as root, all in one
+# boot of the lane `vm`; what else shall run there too is a line of tests/guest.tsv. Alone:
+#   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='scripts/vm --' \
+#       cargo test --workspace --features testing --test guest_quota
 
 # shellcheck disable=SC2034 # read by scripts/test
-lanes=(fmt clippy doc deny shell unit cli protocol engine crash sabotage)
+lanes=(fmt clippy doc deny shell unit cli protocol directories engine crash sabotage vm)
 
 deny_version=0.20.2
 
@@ -16,13 +22,19 @@ needs_of() {
     case $1 in
     shell) need shellcheck shellcheck ;;
     engine) need_engine ;;
-    unit)
+    directories)
         need mkfs.btrfs btrfs-progs
         need mkfs.ext4 e2fsprogs
         need mkfs.xfs xfsprogs
         need losetup mount
         need setfattr attr
         need setfacl acl
+        ;;
+    vm)
+        need_vm
+        need mkfs.xfs xfsprogs
+        need mkfs.btrfs btrfs-progs
+        need losetup mount
         ;;
     crash | sabotage)
         need mkfs.ext4 e2fsprogs
@@ -33,14 +45,25 @@ needs_of() {
     esac
 }
 
-# lane_of TEST: whose lane a test of tests/ is.
+# lane_of TEST: whose lane a test is.
 lane_of() {
-    case ${1%%_*} in
+    case $1 in
+    convoy_snapshots) echo directories ;;
+    *) lane_of_prefix "${1%%_*}" ;;
+    esac
+}
+
+lane_of_prefix() {
+    case $1 in
     cli) echo cli ;;
     protocol | fuzz) echo protocol ;;
+    # What is tried on file systems of its own.
+    btrfs | ext4 | xfs | copy | image | label | limits | quiesce | shared | snapshots) echo directories ;;
     engine) echo engine ;;
     crash | power | damage | failpoint | failpoints) echo crash ;;
     sabotage) echo sabotage ;;
+    vm) echo vm ;;
+    guest) echo guest ;;
     *) echo unit ;;
     esac
 }
@@ -50,21 +73,22 @@ lane_of() {
 threads_of() {
     case $1 in
     engine) echo 3 ;;
-    crash) echo 2 ;;
+    crash | vm) echo 2 ;;
     sabotage) echo 1 ;;
     *) nproc ;;
     esac
 }
 
-# tests_of LANE: the names of its tests, one a line.
+# tests_of LANE: the names of its tests, one a line; one name may stand in several
+# crates.
 tests_of() {
     local file name
-    for file in tests/*.rs tests/*/main.rs; do
-        name=${file#tests/}
+    for file in {.,backends/*}/tests/{*.rs,*/main.rs}; do
+        name=${file#*tests/}
         name=${name%/main.rs}
         name=${name%.rs}
         [[ ! -e $file || $(lane_of "$name") != "$1" ]] || echo "$name"
-    done
+    done | sort -u
 }
 
 # cargo_test ARGUMENTS…: the build with test-only switches. Always of the whole
@@ -111,8 +135,8 @@ lane_deny() {
 
 lane_shell() {
     local scripts=(.ci/run) script
-    for script in scripts/* scripts/lib/*; do
-        [[ -f $script ]] && head -n 1 "$script" | grep -Eq '^#.*(bash|shell=bash)' &&
+    for script in scripts/* scripts/lib/* scripts/lib/vm/* scripts/lib/vm/guest/*; do
+        [[ -f $script ]] && head -n 1 "$script" | grep -Eq '^#.*(bash|shell=bash|/sh$)' &&
             scripts+=("$script")
     done
     for script in "${scripts[@]}"; do
@@ -121,21 +145,13 @@ lane_shell() {
     shellcheck --external-sources "${scripts[@]}"
 }
 
-# All crates' own tests (the conformance suite among them), documentation
-# examples, and the files of tests/ that have no lane of their own.
+# All crates' own tests (the conformance suite on this machine's file system among
+# them), documentation examples, and what has no lane of its own.
 lane_unit() {
-    local failed=0 file name arguments=()
+    local failed=0
     cargo_test --lib --bins || failed=1
     cargo_test --doc || failed=1
-    for file in backends/*/tests/*.rs backends/*/tests/*/main.rs; do
-        name=${file#backends/*/tests/}
-        name=${name%/main.rs}
-        [[ ! -e $file ]] || arguments+=(--test "${name%.rs}")
-    done
-    while read -r name; do
-        arguments+=(--test "$name")
-    done < <(tests_of unit)
-    cargo_test "${arguments[@]}" || failed=1
+    run_tests unit || failed=1
     return "$failed"
 }
 
@@ -147,6 +163,9 @@ lane_protocol() {
     run_tests protocol
 }
 
+# The suite on every file system, and what directory volumes promise beyond it.
+lane_directories() { run_tests directories; }
+
 lane_engine() { run_tests engine; }
 
 # At least this many random kills.
@@ -156,3 +175,13 @@ lane_crash() {
 }
 
 lane_sabotage() { scripts/lib/sabotage; }
+
+# First what `scripts/vm` promises, then what runs inside.
+lane_vm() {
+    local failed=0
+    . scripts/lib/vm/tests.sh
+    scripts/vm --prepare || return 1
+    run_tests vm || failed=1
+    run_guest_tests || failed=1
+    return "$failed"
+}

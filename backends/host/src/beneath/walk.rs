@@ -13,7 +13,7 @@ use std::{
 use berth_api::Result;
 
 /// Levels that are open at a time.
-const LEVELS: usize = 32;
+const LEVELS: usize = 64;
 
 /// What a walk does on its way.
 pub(super) trait Visitor {

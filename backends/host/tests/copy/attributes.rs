@@ -61,7 +61,7 @@ fn mode(path: &Path, mode: u32) {
 }
 
 /// Everything that can be in a tree.
-fn everything(top: &Path, kind: Kind) {
+pub(crate) fn everything(top: &Path, kind: Kind) {
     fs::create_dir(top).unwrap();
     let at = |name: &str| top.join(name);
     for (name, bits) in [("locked", 0), ("program", 0o4755), ("group", 0o2711), ("sticky", 0o1644)]

@@ -76,7 +76,7 @@ fn far_beyond_the_longest_path() {
             });
             assert_eq!(copied.unwrap().files, 1);
             assert!(most > 20, "counted {most}: the test does not see them");
-            assert!(most < 150, "{most} descriptors");
+            assert!(most < 250, "{most} descriptors");
 
             let mut level = to;
             for depth in 0..5_000 {

@@ -15,6 +15,7 @@ mod mounted;
 mod origins;
 #[cfg(feature = "testing")]
 mod paused;
+mod power;
 mod subvolumes;
 mod wide;
 

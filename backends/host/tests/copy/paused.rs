@@ -53,6 +53,7 @@ fn a_part() {
         "fail" => fails(),
         "files" => Disk::with(Kind::Ext4, 64, swapped_files),
         "directories" => Disk::with(Kind::Ext4, 64, swapped_directories),
+        "twice" => Disk::with(Kind::Xfs, 400, twice),
         "cancel" => Disk::with(Kind::Ext4, 400, cancelled),
         "change" => Disk::with(Kind::Xfs, 400, changed),
         other => panic!("no part `{other}`"),
@@ -278,6 +279,49 @@ fn swapped_directories(disk: &Disk) {
     }
     assert_eq!(as_listed.len(), 1, "the one in hand: {as_listed:?}");
     assert_eq!(copied.mounts_left_out, u64::from(as_listed != ["mount"]));
+}
+
+#[test]
+fn a_name_that_is_listed_twice_is_copied_once() {
+    let stage = tempfile::tempdir().unwrap();
+    let gate = stage.path().join("gate");
+    // All hands wait; whoever lists is held up when enough names are known.
+    let rule = format!("copy.file=pause:{}", gate.display());
+    play("twice", &rule, &[("BERTH_TEST_GATE", &gate)]);
+}
+
+/// XFS gives a new name the place of a removed one: once that is taken, a name
+/// that comes back stands at the end, where it has not been listed yet.
+fn twice(disk: &Disk) {
+    let (from, to) = (disk.path("from"), disk.path("to"));
+    fs::create_dir(&from).unwrap();
+    for number in 0..20_000 {
+        fs::write(from.join(format!("{number:05}")), "before").unwrap();
+    }
+    fs::hard_link(from.join("00001"), disk.path("outside")).unwrap();
+    let copied = copy_and(&from, &to, || {
+        for number in 0..200 {
+            fs::remove_file(from.join(format!("{number:05}"))).unwrap();
+        }
+        for number in 0..200 {
+            fs::write(from.join(format!("x{number:04}")), "fills").unwrap();
+        }
+        for number in 0..200 {
+            let path = from.join(format!("{number:05}"));
+            match number % 4 {
+                0 => fs::write(path, "after").unwrap(),
+                1 => fs::create_dir(path).unwrap(),
+                2 => symlink("after", path).unwrap(),
+                _ => fs::hard_link(disk.path("outside"), path).unwrap(),
+            }
+        }
+    });
+    let names = fs::read_dir(&to).unwrap().count();
+    assert!(names <= 20_200, "{names}");
+    assert!(copied.files <= 20_200, "{copied:?}");
+    for number in 200..20_000 {
+        assert_eq!(fs::read(to.join(format!("{number:05}"))).unwrap(), b"before");
+    }
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Closed {
     /// Opens it again: the parent of `below`, if that is still what it was.
     ///
     /// # Errors
-    /// `Conflict` if somebody has moved `below` meanwhile.
+    /// `Conflict` if somebody has moved or removed `below` meanwhile.
     pub(super) fn reopen(self, below: &Folder) -> Result<Folder> {
         let Self { stat, copy, path, users } = self;
         let from = parent(&below.from, &stat, &path)?;
@@ -93,11 +93,15 @@ pub(in crate::beneath) fn parent(below: &Dir, stat: &Stat, path: &Path) -> Resul
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     // Not beneath anything, so nothing is read before it is known to be the one.
     let opened = quietly(|quiet| Ok(openat(below.as_fd(), "..", flags | quiet, Mode::empty())?));
-    let directory = Dir { descriptor: opened.context(what)? };
+    let moved = || {
+        let text = format!("what lies in {} was moved away while it was read", path.shown());
+        Error::conflict(text).with_hint("try again, or stop who moves it")
+    };
+    let directory = match opened {
+        // It is in no directory any more.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(moved()),
+        other => Dir { descriptor: other.context(what)? },
+    };
     let found = Stat::of(&directory).context(what)?;
-    if found.identity() != stat.identity() {
-        let text = format!("what lies in {} was moved while it was read", path.shown());
-        return Err(Error::conflict(text).with_hint("try again, or stop who moves it"));
-    }
-    Ok(directory)
+    if found.identity() == stat.identity() { Ok(directory) } else { Err(moved()) }
 }

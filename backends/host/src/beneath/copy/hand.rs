@@ -1,6 +1,7 @@
 //! What one thread does with one entry.
 
 use std::{
+    error::Error as _,
     ffi::CStr,
     fs::File,
     io,
@@ -8,7 +9,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use berth_api::{Context as _, Op, Result};
+use berth_api::{Context as _, Error, Op, Result};
 use nix::{
     fcntl::{OFlag, openat, readlinkat},
     sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat},
@@ -18,7 +19,7 @@ use nix::{
 
 use super::{
     super::{
-        Dir,
+        Dir, listing,
         object::{Descriptors, Object, Stat, Time, read_directory},
         open_beneath,
     },
@@ -88,6 +89,29 @@ impl<'a> Hand<'a> {
     /// vanished is left out.
     pub(super) fn entry(&mut self, folder: &Folder, name: &CStr) -> Result<Met> {
         self.check()?;
+        match self.meet(folder, name) {
+            Err(error) if is_twice(folder, name, &error) => Ok(Met::Done),
+            other => other,
+        }
+    }
+
+    /// Makes the copy of the directory `name` of `above`, open as `from`; `None` if
+    /// the name was met before.
+    pub(super) fn directory(
+        &self,
+        above: &Folder,
+        name: &CStr,
+        from: Dir,
+        stat: Stat,
+    ) -> Result<Option<Folder>> {
+        self.check()?;
+        match copy_directory(above, name, from, stat) {
+            Err(error) if is_twice(above, name, &error) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    fn meet(&mut self, folder: &Folder, name: &CStr) -> Result<Met> {
         let what = || format!("copy {}", folder.shown(name));
         let (object, stat) = match Object::find(&folder.from, name).context(what)? {
             Object::Gone => return Ok(Met::Done),
@@ -220,8 +244,24 @@ impl<'a> Hand<'a> {
     }
 }
 
-/// Makes the copy of the directory `name` of `above`, open as `from`.
-pub(super) fn copy_directory(above: &Folder, name: &CStr, from: Dir, stat: Stat) -> Result<Folder> {
+/// Whether an error says no more than that a listing has told one name twice: of
+/// what somebody replaced meanwhile, some file systems do. The first stays.
+fn is_twice(folder: &Folder, name: &CStr, error: &Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    if source.is_none_or(|source| source.kind() != io::ErrorKind::AlreadyExists) {
+        return false;
+    }
+    // Not if the copy only takes the name for that of something else, as where
+    // upper and lower case are the same.
+    let mut found = false;
+    let listed = listing::read(&folder.to, &folder.path, |other, _| {
+        found |= other == name;
+        Ok(())
+    });
+    listed.is_ok() && found
+}
+
+fn copy_directory(above: &Folder, name: &CStr, from: Dir, stat: Stat) -> Result<Folder> {
     let what = || format!("copy {}", above.shown(name));
     make_directory(&above.to, name, 0o700).context(what)?;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;

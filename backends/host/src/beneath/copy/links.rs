@@ -13,8 +13,9 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     fcntl::{AtFlags, OFlag, renameat},
-    sys::stat::{Mode, mkdirat},
+    sys::stat::{Mode, fstatat, mkdirat},
     unistd::{UnlinkatFlags, linkat, unlinkat},
 };
 
@@ -47,6 +48,7 @@ impl<'a> Links<'a> {
 
     /// Gives the copy of an object its name in `to`. If it is its first one,
     /// `create` makes it where it is told to, and what it made is returned.
+    /// EEXIST if the name is taken.
     pub(super) fn place<T>(
         &self,
         stat: &Stat,
@@ -58,6 +60,10 @@ impl<'a> Links<'a> {
             return create(to, name).map(Some);
         }
         let mut known = self.lock();
+        // Counted only once, and no rename of an object onto itself.
+        if fstatat(to, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok() {
+            return Err(Errno::EEXIST.into());
+        }
         let Known { directory, left } = &mut *known;
         let directory = match directory {
             Some(directory) => directory,

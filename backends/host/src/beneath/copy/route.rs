@@ -11,7 +11,7 @@ use super::{
         walk::{self, Names, Visitor},
     },
     folder::{Closed, Folder},
-    hand::{Hand, Met, copy_directory},
+    hand::{Hand, Met},
     pool::Pool,
 };
 
@@ -100,7 +100,7 @@ impl Visitor for Route<'_, '_> {
         match self.hand.entry(above, name)? {
             Met::Done => Ok(None),
             Met::Directory(from, stat) => {
-                Ok(Some(Arc::new(copy_directory(above, name, from, stat)?)))
+                Ok(self.hand.directory(above, name, from, stat)?.map(Arc::new))
             }
         }
     }
