@@ -99,6 +99,11 @@ impl Engine {
                 tally.problems.push(format!("`{shown}`: {}", error.chain()));
             }
         }
+        if pool.has_snapshots() {
+            // Deleting went on when the records were lost.
+            let sweep = pool.walk(Op::new(UNLIMITED), |backend, op| accessor(backend)?.sweep(op));
+            sweep.await?;
+        }
         self.recover_pool(pool).await;
         Ok(())
     }

@@ -78,16 +78,20 @@ impl Engine {
 
     /// [`settle`](Self::settle) of something else than the state.
     pub(super) fn amend(&self, volume: &Arc<Volume>, change: impl FnOnce(&mut Record)) {
-        let record = volume.write(|life| {
+        let (record, gone) = volume.write(|life| {
             change(&mut life.record);
-            life.record.clone()
+            (life.record.clone(), life.gone)
         });
+        if gone {
+            return;
+        }
         self.index.file(volume);
         self.writer.later(move |tx| catalog::put_volume(tx, &record));
     }
 
     /// The volume is gone; its row goes with the next commit.
     pub(super) fn forget(&self, volume: &Volume) {
+        volume.write(|life| life.gone = true);
         self.index.forget(volume);
         let id = volume.id.to_string();
         self.writer.later(move |tx| catalog::delete_volume(tx, &id));

@@ -58,6 +58,8 @@ pub(super) struct Life {
     pub(super) idle_since: Option<Instant>,
     /// Snapshots that a task is taking or deleting now: recovery leaves them alone.
     pub(super) at_work: BTreeSet<SnapshotId>,
+    /// It was forgotten: a task that comes late writes nothing of it any more.
+    pub(super) gone: bool,
     /// How many clones are being made of each snapshot now.
     pub(super) read: BTreeMap<SnapshotId, u64>,
 }
@@ -82,6 +84,7 @@ impl Volume {
                 failures: 0,
                 idle_since: None,
                 at_work: BTreeSet::new(),
+                gone: false,
                 read: BTreeMap::new(),
             }),
         })

@@ -78,7 +78,7 @@ macro_rules! conformance {
 macro_rules! snapshot_conformance {
     ($stage:ty) => {
         $crate::conformance_cases! { $stage;
-            snapshots: a_snapshot_lives_and_dies, a_snapshot_shows_its_moment,
+            snapshots: a_snapshot_lives_and_dies, a_sweep_deletes_what_was_removed, a_snapshot_shows_its_moment,
                 a_repeated_snapshot_is_the_same, quiet_volumes_are_quiesced,
                 a_clone_equals_its_origin, a_clone_takes_options_of_its_own,
                 a_clone_of_what_is_gone_is_refused, going_back_keeps_what_was_there,

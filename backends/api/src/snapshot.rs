@@ -253,6 +253,13 @@ pub trait Snapshots: Send + Sync {
     /// `Conflict` if cancelled in the middle; a repetition goes on.
     fn purge(&self, op: &Op, volume: &Handle, snapshot: &Handle) -> Result<Progress<Change>>;
 
+    /// Deletes what was removed and waits for [`purge`](Self::purge), of all
+    /// volumes: for a host that lost its records.
+    ///
+    /// # Errors
+    /// As [`purge`](Self::purge).
+    fn sweep(&self, op: &Op) -> Result<()>;
+
     /// What is really there: never [`Observed::Present`] for a half.
     ///
     /// # Errors

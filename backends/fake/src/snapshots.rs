@@ -46,6 +46,10 @@ impl Snapshots for Fake {
         self.in_time("snapshot-purge", snapshot, lie, || self.inner().purge(op, volume, snapshot))
     }
 
+    fn sweep(&self, op: &Op) -> Result<()> {
+        self.at_once("snapshot-purge", || self.inner().sweep(op))
+    }
+
     fn inspect(&self, op: &Op, volume: &Handle, snapshot: &Handle) -> Result<Observed> {
         self.at_once("snapshot-inspect", || self.inner().inspect(op, volume, snapshot))
     }

@@ -87,6 +87,12 @@ pub(crate) fn carry(
     if copied.mounts_left_out > 0 {
         tracing::warn!(count = copied.mounts_left_out, "mounts within the content were left out");
     }
+    if copied.not_cloned > 0 {
+        tracing::warn!(
+            count = copied.not_cloned,
+            "files could not share their data, and were copied"
+        );
+    }
     // Once for all files and folders: a sync of each would take longer than their
     // copy.
     to.sync_file_system().context(what)?;

@@ -128,6 +128,20 @@ impl Tree {
         Ok(Change::Done)
     }
 
+    /// Deletes all that was removed and waits for that.
+    ///
+    /// # Errors
+    /// As [`purge_snapshot`](Self::purge_snapshot).
+    pub fn sweep(&self, op: &Op) -> Result<()> {
+        let purge = self.opened()?.purge(self)?;
+        for name in purge.names().map_err(|error| self.unreadable(PURGE, error))? {
+            if let Some(id) = name.to_str().and_then(|name| name.parse().ok()) {
+                self.purge_snapshot(op, id)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What is really there.
     ///
     /// # Errors

@@ -49,6 +49,11 @@ impl Snapshots for Vfs {
         self.tree.purge_snapshot(op, snapshot_id(snapshot)?).map(Progress::Ready)
     }
 
+    fn sweep(&self, op: &Op) -> Result<()> {
+        op.check()?;
+        self.tree.sweep(op)
+    }
+
     fn inspect(&self, op: &Op, volume: &Handle, snapshot: &Handle) -> Result<Observed> {
         op.check()?;
         self.tree.inspect_snapshot(handle::id(volume)?, snapshot_id(snapshot)?)

@@ -95,6 +95,19 @@ pub fn a_snapshot_lives_and_dies<S: Stage>() {
     assert_eq!(inspect(), Observed::Absent);
 }
 
+/// Who lost the records deletes what was removed, and nothing else.
+pub fn a_sweep_deletes_what_was_removed<S: Stage>() {
+    let pool = Pool::<S>::new();
+    let (volume, sidecar) = pool.volume("db", &[]);
+    let (gone, _) = taken(&pool, &volume, sidecar.spec.id, "gone");
+    let (kept, _) = taken(&pool, &volume, sidecar.spec.id, "kept");
+    settled(|| of(&pool).remove(&op(), &volume, &gone)).expect("removed");
+    of(&pool).sweep(&op()).expect("swept");
+    let inspect = |snapshot| of(&pool).inspect(&op(), &volume, snapshot).expect("evidence");
+    assert_eq!(inspect(&gone), Observed::Absent);
+    assert!(matches!(inspect(&kept), Observed::Present { .. }));
+}
+
 /// What is written later is not in it; what it shows stays when the volume changes.
 pub fn a_snapshot_shows_its_moment<S: Stage>() {
     let pool = Pool::<S>::new();
