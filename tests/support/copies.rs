@@ -58,12 +58,12 @@ impl Copies {
     /// As [`Self::paused`], at several passes of failpoints.
     pub fn paused_at<const N: usize>(passes: [(&str, u64); N]) -> (Self, [Pause; N]) {
         let stage = Stage::new("copies");
-        let pauses = passes.map(|(name, nth)| Pause::at(stage.path(), name, nth));
-        let rules = pauses.each_ref().map(Pause::rule).join(";");
+        let held = passes.map(|(name, nth)| Pause::at(stage.path(), name, nth));
+        let rules = held.each_ref().map(Pause::rule).join(";");
         let made = Self::on(stage, None, |setup| {
             setup.env("BERTH_FAILPOINTS", rules).env("BERTH_TEST_DEADLINE_SECONDS", "1")
         });
-        (made, pauses)
+        (made, held)
     }
 
     /// With the pool on a file system of its own, or on the stage.

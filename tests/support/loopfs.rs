@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Those whose power can be cut.
+    /// Those whose power can be cut, for campaigns.
     pub const ALL: [Self; 2] = [Self::Ext4, Self::Xfs];
 
     /// How many megabytes it needs at least.

@@ -37,7 +37,7 @@ impl Tree {
             return Ok(Change::Already);
         }
         let data = self.origin(from, snapshot)?;
-        content::carry(op, &data, &folder, |_| Ok(())).context(what)?;
+        content::carry(op, &data, &folder, false, |_| Ok(())).context(what)?;
         let made = folder.open_dir(DATA);
         let made = made.and_then(|data| adorn(&data, &sidecar.spec.options));
         made.and_then(|()| volumes.sync()).context(what)?;

@@ -95,7 +95,7 @@ fn stage(op: &Op, volume: &Dir, data: &Dir) -> Result<()> {
     let what = || "copy the snapshot";
     made(volume.make_dir(STAGE, 0o700)).context(what)?;
     let stage = volume.open_dir(STAGE).context(what)?;
-    content::carry(op, data, &stage, |_| Ok(()))?;
+    content::carry(op, data, &stage, false, |_| Ok(()))?;
     stage.sync().context(what)?;
     volume.rename(STAGE, volume, READY).and_then(|()| volume.sync()).context(what)
 }

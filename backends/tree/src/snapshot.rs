@@ -75,9 +75,7 @@ impl Tree {
         let (volume, name) = (self.wherever(id)?, snapshot.to_string());
         // On a full disk it could not be made, and no snapshot be removed.
         self.opened()?.purge(self)?;
-        if made(volume.make_dir(SNAPSHOTS, 0o700)).context(what)? {
-            volume.sync().context(what)?;
-        }
+        made(volume.make_dir(SNAPSHOTS, 0o700)).context(what)?;
         let all = volume.open_dir(SNAPSHOTS).context(what)?;
         made(all.make_dir(&name, 0o700)).context(what)?;
         let folder = all.open_dir(&name).context(what)?;
@@ -87,11 +85,11 @@ impl Tree {
             return Ok(there);
         }
         let data = volume.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
-        let method = content::carry(op, &data, &folder, |_| Ok(())).context(what)?;
+        // The folders above need no sync of their own: it makes them durable too.
+        let method = content::carry(op, &data, &folder, true, |_| Ok(())).context(what)?;
         freeze(&folder).context(what)?;
         let consistency = if quiet() { Consistency::Quiesced } else { method.consistency() };
         let sidecar = SnapshotSidecar { consistency, ..sidecar.clone() };
-        all.sync().context(what)?;
         durable::replace(&folder, SIDECAR, &sidecar.to_bytes()).context(what)?;
         Ok(sidecar)
     }
