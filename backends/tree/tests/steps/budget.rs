@@ -65,15 +65,20 @@ fn each_call_costs_what_the_architecture_says() {
     tree.describe(id, &changed).expect("described");
     assert_eq!(trace.syncs(), [DIRECTORY, FILE, DIRECTORY]);
 
-    let snapshot = SnapshotSidecar {
-        id: SnapshotId::random(),
-        volume: owned.spec.id,
-        name: "before".parse().expect("a valid name"),
-        created: plain.spec.created,
-        consistency: Consistency::Live,
+    let mut take = |name: &str| {
+        let snapshot = SnapshotSidecar {
+            id: SnapshotId::random(),
+            volume: owned.spec.id,
+            name: name.parse().expect("a valid name"),
+            created: plain.spec.created,
+            consistency: Consistency::Live,
+        };
+        tree.create_snapshot(&op, owned.spec.id, &snapshot, &|| false).expect("taken");
+        trace.syncs()
     };
-    tree.create_snapshot(&op, owned.spec.id, &snapshot, &|| false).expect("taken");
-    assert_eq!(trace.syncs(), [FILE_SYSTEM, FILE, DIRECTORY], "content, then description");
+    let first = take("first");
+    assert_eq!(first, [DIRECTORY, FILE_SYSTEM, FILE, DIRECTORY], "the pool's folder to purge");
+    assert_eq!(take("second"), [FILE_SYSTEM, FILE, DIRECTORY], "content, then description");
 
     tree.attach(id).expect("attached");
     tree.inspect(id).expect("evidence");
