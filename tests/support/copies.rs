@@ -55,10 +55,10 @@ impl Copies {
         (made, pause)
     }
 
-    /// As [`Self::paused`], at several passes of failpoints.
-    pub fn paused_at<const N: usize>(passes: [(&str, u64); N]) -> (Self, [Pause; N]) {
+    /// As [`Self::paused`], at these passes of failpoints.
+    pub fn paused_at<const N: usize>(points: [(&str, u64); N]) -> (Self, [Pause; N]) {
         let stage = Stage::new("copies");
-        let pauses = passes.map(|(name, nth)| Pause::at(stage.path(), name, nth));
+        let pauses = points.map(|(name, nth)| Pause::at(stage.path(), name, nth));
         let rules = pauses.each_ref().map(Pause::rule).join(";");
         let made = Self::on(stage, None, |setup| {
             setup.env("BERTH_FAILPOINTS", rules).env("BERTH_TEST_DEADLINE_SECONDS", "1")
