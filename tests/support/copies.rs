@@ -48,6 +48,11 @@ impl Copies {
         (made, pause)
     }
 
+    /// With this in `BERTH_FAILPOINTS`.
+    pub fn with_failpoints(rules: &str) -> Self {
+        Self::on(Stage::new("copies"), None, |setup| setup.env("BERTH_FAILPOINTS", rules))
+    }
+
     /// One that waits within the copy number `nth`, and otherwise answers within a
     /// second or two.
     pub fn paused(nth: u64) -> (Self, Pause) {
