@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, thread};
 
 use serde_json::{Value, json};
 use support::{
-    content,
+    catalog, content,
     copies::Copies,
     poll::{self, SOON},
 };
@@ -147,6 +147,36 @@ fn a_snapshot_under_way_keeps_the_content_and_lets_containers_start() {
     ground.done(job);
     assert_eq!(ground.snapshots("v"), ["s", "t"]);
     ground.done(ground.begin_rollback("v", "t"));
+}
+
+/// Though the deletion of one of its snapshots ends after its own.
+#[test]
+fn a_volume_deleted_for_good_stays_gone() {
+    let (mut ground, [deletion]) = Copies::paused_at([("beneath.remove-file", 1)]);
+    ground.done(ground.begin_snapshot("v", "s"));
+    ground.remove_snapshot("v", "s").expect("nobody reads it");
+    deletion.reached();
+    ground.daemon.control().ok("DELETE", "/v1/volumes/v?now=true", None);
+    deletion.release();
+    let removed = || ground.daemon.control().ok("GET", "/v1/volumes?removed=true", None);
+    poll::equal("what is removed", SOON, &json!([]), removed);
+    ground.assert_tidy();
+    ground.daemon.stop();
+    assert_eq!(catalog::state(&ground.daemon.setup.root.join("berth.db"), "v"), None);
+}
+
+/// Though its move into the trash has failed so far.
+#[test]
+fn what_is_on_its_way_into_the_trash_can_be_deleted_for_good() {
+    let mut ground = Copies::with_failpoints("beneath.rename=error:5");
+    ground.daemon.plugin().remove("v").expect("it is answered before the move");
+    ground.daemon.control().ok("DELETE", "/v1/volumes/v?now=true", None);
+    ground.daemon.setup.env.retain(|(name, _)| name != "BERTH_FAILPOINTS");
+    ground.daemon.restart();
+    ground.assert_tidy();
+    poll::equal("what is removed", SOON, &json!([]), || {
+        ground.daemon.control().ok("GET", "/v1/volumes?removed=true", None)
+    });
 }
 
 #[test]

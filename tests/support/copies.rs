@@ -48,6 +48,11 @@ impl Copies {
         (made, pause)
     }
 
+    /// With this in `BERTH_FAILPOINTS`.
+    pub fn with_failpoints(rules: &str) -> Self {
+        Self::on(Stage::new("copies"), None, |setup| setup.env("BERTH_FAILPOINTS", rules))
+    }
+
     /// One that waits within the copy number `nth`, and otherwise answers within a
     /// second or two.
     pub fn paused(nth: u64) -> (Self, Pause) {
@@ -55,15 +60,15 @@ impl Copies {
         (made, pause)
     }
 
-    /// As [`Self::paused`], at several passes of failpoints.
-    pub fn paused_at<const N: usize>(passes: [(&str, u64); N]) -> (Self, [Pause; N]) {
+    /// As [`Self::paused`], at these passes of failpoints.
+    pub fn paused_at<const N: usize>(points: [(&str, u64); N]) -> (Self, [Pause; N]) {
         let stage = Stage::new("copies");
-        let held = passes.map(|(name, nth)| Pause::at(stage.path(), name, nth));
-        let rules = held.each_ref().map(Pause::rule).join(";");
+        let pauses = points.map(|(name, nth)| Pause::at(stage.path(), name, nth));
+        let rules = pauses.each_ref().map(Pause::rule).join(";");
         let made = Self::on(stage, None, |setup| {
             setup.env("BERTH_FAILPOINTS", rules).env("BERTH_TEST_DEADLINE_SECONDS", "1")
         });
-        (made, held)
+        (made, pauses)
     }
 
     /// With the pool on a file system of its own, or on the stage.
