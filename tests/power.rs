@@ -86,6 +86,43 @@ fn a_ready_volume_is_whole_on_the_disk_after_a_cut() {
     }
 }
 
+/// A snapshot whose job has ended is whole on the disk: what is in it, what tells of
+/// it, and the folders on the way, the volume's first one included.
+#[test]
+fn a_snapshot_is_whole_on_the_disk_after_a_cut() {
+    for kind in Kind::ALL {
+        let mut machine = Machine::new(kind, Layout::Apart);
+        machine.client.create("db", &json!({})).done();
+        let view = machine.client.view("db").done();
+        let volume = machine.pool.join("volumes").join(view["id"].as_str().expect("an id"));
+        let file = |n: usize| {
+            (format!("file{n}"), vec![b'a' + u8::try_from(n % 26).expect("small"); 5000 + n])
+        };
+        for (name, content) in (0..100).map(file) {
+            fs::write(volume.join("data").join(name), content).expect("there is space");
+        }
+        let body = json!({"name": "before"});
+        let job = machine.client.control("POST", "/v1/volumes/db/snapshots", Some(&body)).done();
+        let job = format!("/v1/jobs/{}/wait?seconds=20", job["id"].as_str().expect("an id"));
+        let job = machine.client.control("GET", &job, None).done();
+        assert_eq!(job["state"], "done", "{kind:?}: {job}");
+        machine.cut();
+        let snapshots = fs::read_dir(volume.join("snapshots")).expect("a folder of snapshots");
+        let [snapshot] = &snapshots.flatten().map(|entry| entry.path()).collect::<Vec<_>>()[..]
+        else {
+            panic!("{kind:?}: not one snapshot");
+        };
+        for (name, content) in (0..100).map(file) {
+            let kept = fs::read(snapshot.join("data").join(&name));
+            assert!(kept.is_ok_and(|kept| kept == content), "{kind:?}: {name} of the snapshot");
+        }
+        let origins = fs::read(snapshot.join("origins")).expect("a list of origins");
+        assert!(origins.starts_with(b"BERTHORG") && origins.len() > 100 * 28, "{kind:?}");
+        machine.boot(0);
+        machine.client.control("GET", "/v1/volumes/db/snapshots/before", None).done();
+    }
+}
+
 /// What is gone for good does not come back as a directory without a record.
 #[test]
 fn a_purged_volume_stays_purged_after_a_cut() {
