@@ -6,6 +6,8 @@
 
 mod removal;
 mod subvolume;
+mod tour;
+mod walk;
 
 use std::{
     ffi::OsString,
@@ -31,6 +33,7 @@ use nix::{
     unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat},
 };
 
+pub use self::tour::Entry;
 use crate::{durable, failpoint};
 
 /// An open directory. Names given to its functions are relative paths beneath
