@@ -23,9 +23,13 @@
 //! | `identity` | `pool.json`: making, checking, taking over |
 //! | `volume` | create, describe, attach, inspect |
 //! | `trash` | remove, restore, purge |
+//! | `limit` | what a volume may take: its project |
+//! | `count` | what it takes, where only a walk tells |
 //! | `listing` | everything in the pool |
 
+mod count;
 mod identity;
+mod limit;
 mod listing;
 pub mod pool;
 mod trash;

@@ -14,7 +14,7 @@ use berth_host::{
     durable,
 };
 
-use crate::pool::{TRASH, Tree, VOLUMES};
+use crate::pool::{Opened, TRASH, Tree, VOLUMES};
 
 /// The self-description.
 pub(crate) const SIDECAR: &str = "volume.json";
@@ -46,14 +46,17 @@ impl Tree {
             volumes.sync().and_then(|()| folder.sync()).context(what)?;
             return Ok(Change::Already);
         }
-        let made = prepare(&folder, &sidecar.spec.options)
-            .and_then(|()| volumes.sync())
-            .and_then(|()| durable::replace(&folder, SIDECAR, &sidecar.to_bytes()));
+        let options = &sidecar.spec.options;
+        let made = prepare(&folder, options)
+            .context(what)
+            .and_then(|()| self.limit_new(&opened, &folder, options.size).context(what))
+            .and_then(|()| volumes.sync().context(what))
+            .and_then(|()| durable::replace(&folder, SIDECAR, &sidecar.to_bytes()).context(what));
         if made.is_err() {
             // A volume that was refused is not complete, if that can be had.
             let _ = folder.unlink(SIDECAR);
         }
-        made.context(what)?;
+        made?;
         Ok(Change::Done)
     }
 
@@ -67,8 +70,9 @@ impl Tree {
     pub fn apply(&self, id: VolumeId, sidecar: &Sidecar) -> Result<Change> {
         let folder = self.live(id)?;
         let old = read_sidecar(&folder, id);
+        let limited = self.limit_in_force(&folder, id, old.as_ref().ok(), sidecar)?;
         let changed = self.put_in_force(&folder, id, old.as_ref().ok(), sidecar)?;
-        Ok(if changed.is_some() { Change::Done } else { Change::Already })
+        Ok(if limited || changed.is_some() { Change::Done } else { Change::Already })
     }
 
     /// The content's directory, if its owner or mode had to change.
@@ -110,6 +114,7 @@ impl Tree {
         let folder = self.live(id)?;
         let what = || format!("pool `{}`: describe volume {id}", self.name);
         let old = read_sidecar(&folder, id);
+        self.limit_in_force(&folder, id, old.as_ref().ok(), sidecar)?;
         if let Some(data) = self.put_in_force(&folder, id, old.as_ref().ok(), sidecar)? {
             data.sync().context(what)?;
         }
@@ -166,11 +171,23 @@ impl Tree {
     }
 
     /// The folder of a live volume.
-    fn live(&self, id: VolumeId) -> Result<Dir> {
+    pub(crate) fn live(&self, id: VolumeId) -> Result<Dir> {
         let volumes = self.opened()?.volumes(self)?;
         self.found(&volumes, &id.to_string())?.ok_or_else(|| {
             self.named(Error::not_found(format!("volume {id} is not in `{}`", self.path.display())))
         })
+    }
+
+    /// The folder of a volume that is live or in the trash.
+    pub(crate) fn anywhere(&self, opened: &Opened, id: VolumeId) -> Result<Dir> {
+        let name = id.to_string();
+        for place in [opened.volumes(self)?, opened.trash(self)?] {
+            if let Some(folder) = self.found(&place, &name)? {
+                return Ok(folder);
+            }
+        }
+        Err(self
+            .named(Error::not_found(format!("volume {id} is not in `{}`", self.path.display()))))
     }
 
     /// The folder `name`, `None` if there is nothing.
@@ -186,7 +203,7 @@ impl Tree {
     }
 
     /// What is said where `data` cannot be opened.
-    fn damaged(&self, id: VolumeId, error: io::Error) -> Error {
+    pub(crate) fn damaged(&self, id: VolumeId, error: io::Error) -> Error {
         let what = format!("`{DATA}` of volume {id}");
         self.named(match error.kind() {
             Io::NotFound => Error::not_found(format!("{what} is missing")),

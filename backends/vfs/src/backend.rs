@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use berth_api::{
-    Backend, Capacity, Change, Error, Found, Handle, Health, HostId, Observed, Op, PoolId,
-    PoolIdentity, Progress, Result, Sidecar, Source, VolumeSpec,
+    Backend, Bytes, Capacity, Change, Error, Found, Handle, Health, HostId, Observed, Op, PoolId,
+    PoolIdentity, Progress, Resize, Result, Sidecar, Source, Usage, VolumeSpec,
 };
 use berth_tree::Tree;
 
@@ -37,6 +37,12 @@ impl Backend for Vfs {
     fn plan(&self, op: &Op, spec: &VolumeSpec) -> Result<Handle> {
         op.check()?;
         self.tree.check()?;
+        if spec.options.size.is_some() {
+            self.tree.can_limit().map_err(|error| {
+                let asked = spec.given.contains_key("size");
+                if asked { error } else { error.context("its volumes have a `size` by default") }
+            })?;
+        }
         Ok(handle::of(spec.id))
     }
 
@@ -105,6 +111,32 @@ impl Backend for Vfs {
     fn capacity(&self, op: &Op) -> Result<Capacity> {
         op.check()?;
         self.tree.capacity()
+    }
+
+    fn resize(&self) -> Option<&dyn Resize> {
+        Some(self)
+    }
+}
+
+impl Resize for Vfs {
+    fn can_limit(&self, op: &Op) -> Result<()> {
+        op.check()?;
+        self.tree.can_limit()
+    }
+
+    fn usage(&self, op: &Op, volume: &Handle) -> Result<Usage> {
+        op.check()?;
+        self.tree.usage(handle::id(volume)?)
+    }
+
+    fn enrol(&self, op: &Op, volume: &Handle) -> Result<Usage> {
+        op.check()?;
+        self.tree.enrol(op, handle::id(volume)?)
+    }
+
+    fn count(&self, op: &Op, volume: &Handle) -> Result<Bytes> {
+        op.check()?;
+        self.tree.count(op, handle::id(volume)?)
     }
 }
 
