@@ -56,7 +56,7 @@ pub struct PoolConfig {
     pub path: PathBuf,
     /// How long a removed volume can be brought back.
     pub trash: Duration,
-    /// Defaults of volumes made here: `uid`, `gid`, `mode`.
+    /// Defaults of volumes made here: `size`, `uid`, `gid`, `mode`.
     pub defaults: Options,
     /// The pool is the built-in one: its folder is made at the first start.
     pub builtin: bool,

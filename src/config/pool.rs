@@ -12,7 +12,6 @@ use super::{
 /// How long a removed volume can be brought back unless a pool says otherwise.
 pub(super) const TRASH: Duration = Duration::from_hours(24);
 
-const LIMITS: Key = Key::Missing("limits on directories are not built yet");
 const SHARED: Key = Key::Missing("pools that several hosts share are not built yet");
 const THIN: Key = Key::Of("`thin`");
 const NFS: Key = Key::Of("`nfs`");
@@ -27,7 +26,7 @@ const KEYS: [(&str, Key); 31] = [
     ("gid", Key::Known),
     ("mode", Key::Known),
     ("file", Key::Missing("pools in an image file are not built yet")),
-    ("size", LIMITS),
+    ("size", Key::Known),
     ("shared", SHARED),
     ("coherent", SHARED),
     ("fs", Key::Missing("only block pools have a file system of their own")),
@@ -74,7 +73,7 @@ pub(super) fn read(name: &str, section: &Section<'_>) -> Result<PoolConfig> {
             BTreeMap::new()
         }
         #[cfg(feature = "testing")]
-        "fake" => section.others(&["backend", "path", "trash", "uid", "gid", "mode"])?,
+        "fake" => section.others(&["backend", "path", "trash", "uid", "gid", "mode", "size"])?,
         other => return Err(refuse(other, section)),
     };
     let path = section.path("path")?.ok_or_else(|| {
@@ -124,6 +123,7 @@ fn defaults(section: &Section<'_>) -> Result<Options> {
         ("uid", section.number("uid")?),
         ("gid", section.number("gid")?),
         ("mode", section.mode("mode")?),
+        ("size", section.size("size")?),
     ];
     for (key, value) in given {
         let Some(value) = value else { continue };

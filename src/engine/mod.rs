@@ -6,13 +6,14 @@
 //! | module | noun or verb |
 //! |---|---|
 //! | `open` | start: state, pools, recovery, then the loops |
-//! | `create` `mount` `remove` `trash` `set` `rebuild` | verbs (mount with unmount, trash is undelete and purge) |
+//! | `create` `mount` `remove` `trash` `set` `resize` `rebuild` | verbs (mount with unmount, trash is undelete and purge) |
 //! | `detach` `house` | what goes on by itself |
 //! | `recover` `table` | recovery and the table it follows |
 //! | `volume` `index` | volumes in memory |
 //! | `records` | where records are written |
 //! | `pool` `threads` | pools, and the one crossing into blocking code |
 //! | `flight` `jobs` `repeat` `time` | work that outlives its caller |
+//! | `usage` `limits` | what volumes take, and may take |
 //! | `show` `doctor` | what users see |
 //!
 //! Invariants:
@@ -28,6 +29,7 @@ mod flight;
 mod house;
 mod index;
 mod jobs;
+mod limits;
 mod mount;
 mod open;
 mod pool;
@@ -36,12 +38,14 @@ mod records;
 mod recover;
 mod remove;
 mod repeat;
+mod resize;
 mod set;
 mod show;
 mod table;
 mod threads;
 mod time;
 mod trash;
+mod usage;
 mod volume;
 
 use std::{

@@ -7,7 +7,7 @@ use std::{
 
 use berth_api::{Backend, Bytes, Capacity, Error, Health, HostId, Op, PoolId, Result};
 
-use super::threads::Threads;
+use super::{threads::Threads, usage::Gauge};
 use crate::{
     catalog,
     config::PoolConfig,
@@ -26,6 +26,8 @@ pub(super) struct Pool {
     threads: Threads,
     /// The trash is emptied on a thread of its own, at the lowest priority.
     walker: Threads,
+    /// What its volumes take.
+    pub(super) gauge: Gauge,
     host: HostId,
     writer: Writer,
     situation: RwLock<Situation>,
@@ -60,6 +62,7 @@ impl Pool {
             backend,
             threads: Threads::new(name),
             walker: Threads::walkers(name),
+            gauge: Gauge::new(name),
             host,
             writer,
             situation: RwLock::new(Situation { id: known, confirmed, recovered: false }),
@@ -84,8 +87,26 @@ impl Pool {
         op: Op,
         call: impl FnOnce(&dyn Backend, &Op) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.at_leisure(&self.walker, op, call).await
+    }
+
+    /// Runs work that may take very long on a counter's thread.
+    pub(super) async fn count<T: Send + 'static>(
+        &self,
+        op: Op,
+        call: impl FnOnce(&dyn Backend, &Op) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.at_leisure(&self.gauge.counter, op, call).await
+    }
+
+    async fn at_leisure<T: Send + 'static>(
+        &self,
+        threads: &Threads,
+        op: Op,
+        call: impl FnOnce(&dyn Backend, &Op) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let backend = self.backend.clone();
-        self.walker
+        threads
             .run(move || {
                 berth_host::priority::lower_this_thread();
                 call(&*backend, &op)

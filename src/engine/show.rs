@@ -24,7 +24,9 @@ impl Engine {
     /// # Errors
     /// `NotFound`, `Invalid`.
     pub fn get(&self, name: &str) -> Result<VolumeView> {
-        self.index.find(name).map(|volume| self.view(&volume))
+        let volume = self.index.find(name)?;
+        self.looked_at(&volume);
+        Ok(self.view(&volume))
     }
 
     /// All volumes, by name, from memory.
@@ -79,18 +81,21 @@ impl Engine {
             _ => (None, None),
         };
         let capabilities: &[&str] = match state {
+            "ready" if self.can_resize(record) => &["mount", "set", "resize", "remove"],
             "ready" => &["mount", "set", "remove"],
             "removed" => &["undelete", "remove"],
             _ => &["remove"],
         };
+        let measure = life.measure.map(|measure| measure.shown());
         VolumeView {
             name: record.name.to_string(),
             id: record.id,
             pool: record.pool.clone(),
             backend: record.backend.clone(),
             state: state.to_owned(),
-            size: None,
-            used: None,
+            size: record.options.size,
+            used: measure.map(|(used, _)| used),
+            used_at: measure.map(|(_, at)| at),
             mountpoint: self.mountpoint(record.name.as_str()).display().to_string(),
             references: life.total(),
             mounted: life.mounted,
@@ -167,7 +172,7 @@ impl Engine {
             free: capacity.map(|capacity| capacity.free),
             trash: pool.config.trash.as_secs(),
             stuck: pool.stuck(),
-            capabilities: ["create", "mount", "undelete", "rebuild"].map(String::from).to_vec(),
+            capabilities: pool.capabilities(),
         }
     }
 

@@ -19,6 +19,9 @@ use tokio::sync::oneshot;
 const LIMIT: usize = 16;
 /// Threads that empty the trash of one pool.
 const WALKERS: usize = 1;
+/// Threads that count what the volumes of one pool take: the counter's, and one
+/// that somebody waits for.
+const COUNTERS: usize = 2;
 /// A thread without work ends after this.
 const IDLE: Duration = Duration::from_secs(10);
 /// A call that has run this long counts as stuck.
@@ -66,6 +69,11 @@ impl Threads {
     /// Threads for work that may take very long and has no hurry.
     pub(super) fn walkers(name: &str) -> Self {
         Self::with(name, WALKERS, true)
+    }
+
+    /// Threads that count.
+    pub(super) fn counters(name: &str) -> Self {
+        Self::with(name, COUNTERS, true)
     }
 
     fn with(name: &str, limit: usize, patient: bool) -> Self {

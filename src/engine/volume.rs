@@ -13,6 +13,7 @@ use std::{
 use berth_api::{Error, Result, VolumeId};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::usage::Measure;
 use crate::{
     catalog::Record,
     journal::{Client, Key, Reference},
@@ -50,6 +51,10 @@ pub(super) struct Life {
     pub(super) look: Option<(Instant, Duration)>,
     /// How often in a row something that follows an answer failed.
     pub(super) failures: u32,
+    /// What it takes, as last measured.
+    pub(super) measure: Option<Measure>,
+    /// It is not counted again before this.
+    pub(super) count_after: Option<Instant>,
     /// Since when only unconfirmed references have been seen with no holder.
     pub(super) idle_since: Option<Instant>,
 }
@@ -71,6 +76,8 @@ impl Volume {
                 keep_until: None,
                 look: None,
                 failures: 0,
+                measure: None,
+                count_after: None,
                 idle_since: None,
             }),
         })

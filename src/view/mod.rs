@@ -16,5 +16,5 @@ pub use error::{ErrorBody, ErrorDetail};
 pub use info::Info;
 pub use job::{JobState, JobView, ProgressView};
 pub use pool::PoolView;
-pub use request::{CreateVolume, MountVolume, Mounted, Rebuild, SetVolume};
+pub use request::{CreateVolume, MountVolume, Mounted, Rebuild, ResizeVolume, SetVolume};
 pub use volume::VolumeView;
