@@ -4,9 +4,15 @@
 #
 # A test tests/PREFIX.rs, tests/PREFIX_*.rs or tests/PREFIX/main.rs belongs to the lane of its prefix;
 # a test without a known prefix runs in `unit`, so none is left out.
+#
+# `guest` is no lane: tests/guest_*.rs and backends/*/tests/guest_*.rs need a kernel that
+# this machine may not have, and run inside the guest of `scripts/vm`, as root, all in one
+# boot of the lane `vm`; what else shall run there too is a line of tests/guest.tsv. Alone:
+#   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='scripts/vm --' \
+#       cargo test --workspace --features testing --test guest_quota
 
 # shellcheck disable=SC2034 # read by scripts/test
-lanes=(fmt clippy doc deny shell unit cli protocol engine crash sabotage)
+lanes=(fmt clippy doc deny shell unit cli protocol engine crash sabotage vm)
 
 deny_version=0.20.2
 
@@ -17,6 +23,12 @@ needs_of() {
     shell) need shellcheck shellcheck ;;
     engine) need_engine ;;
     unit) need mkfs.btrfs btrfs-progs ;;
+    vm)
+        need_vm
+        need mkfs.xfs xfsprogs
+        need mkfs.btrfs btrfs-progs
+        need losetup mount
+        ;;
     crash | sabotage)
         need mkfs.ext4 e2fsprogs
         need mkfs.xfs xfsprogs
@@ -34,6 +46,8 @@ lane_of() {
     engine) echo engine ;;
     crash | power | damage | failpoint | failpoints) echo crash ;;
     sabotage) echo sabotage ;;
+    vm) echo vm ;;
+    guest) echo guest ;;
     *) echo unit ;;
     esac
 }
@@ -43,7 +57,7 @@ lane_of() {
 threads_of() {
     case $1 in
     engine) echo 3 ;;
-    crash) echo 2 ;;
+    crash | vm) echo 2 ;;
     sabotage) echo 1 ;;
     *) nproc ;;
     esac
@@ -104,8 +118,8 @@ lane_deny() {
 
 lane_shell() {
     local scripts=(.ci/run) script
-    for script in scripts/* scripts/lib/*; do
-        [[ -f $script ]] && head -n 1 "$script" | grep -Eq '^#.*(bash|shell=bash)' &&
+    for script in scripts/* scripts/lib/* scripts/lib/vm/* scripts/lib/vm/guest/*; do
+        [[ -f $script ]] && head -n 1 "$script" | grep -Eq '^#.*(bash|shell=bash|/sh$)' &&
             scripts+=("$script")
     done
     for script in "${scripts[@]}"; do
@@ -123,7 +137,7 @@ lane_unit() {
     for file in backends/*/tests/*.rs backends/*/tests/*/main.rs; do
         name=${file#backends/*/tests/}
         name=${name%/main.rs}
-        [[ ! -e $file ]] || arguments+=(--test "${name%.rs}")
+        [[ ! -e $file || $name == guest_* ]] || arguments+=(--test "${name%.rs}")
     done
     while read -r name; do
         arguments+=(--test "$name")
@@ -149,3 +163,13 @@ lane_crash() {
 }
 
 lane_sabotage() { scripts/lib/sabotage; }
+
+# First what `scripts/vm` promises, then what runs inside.
+lane_vm() {
+    local failed=0
+    . scripts/lib/vm/tests.sh
+    scripts/vm --prepare || return 1
+    run_tests vm || failed=1
+    run_guest_tests || failed=1
+    return "$failed"
+}

@@ -28,6 +28,18 @@ need_engine() {
     need nsenter util-linux
 }
 
+# QEMU, and what builds and feeds a guest.
+need_vm() {
+    need qemu-system-x86_64 qemu-system-x86
+    need busybox busybox-static
+    need modprobe kmod
+    need xz xz-utils
+    need zstd zstd
+    need mkfs.ext4 e2fsprogs
+    need setpriv util-linux
+    need flock util-linux
+}
+
 # What is missing, under the names of this release: Debian 12 has the client in
 # `docker.io`, later ones have `docker-cli`.
 packages() {

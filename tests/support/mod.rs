@@ -40,5 +40,6 @@ pub mod scene;
 pub mod server;
 pub mod stage;
 pub mod story;
+pub mod vm;
 pub mod worker;
 pub mod world;
