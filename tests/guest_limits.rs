@@ -280,11 +280,32 @@ fn a_resize_that_was_cut_off_is_finished() {
     assert!(write(&scene.mount("db").join("file"), 12 * MIB));
 }
 
-/// What the tests above would see if no limit were ever set.
+/// Killed anywhere in a create or a purge: all of it or nothing, and no limit is
+/// left of what is gone.
 #[test]
-fn a_limit_that_is_not_set_would_be_noticed() {
-    let scene = Scene::with(Kind::Ext4, "", |setup| setup.env("BERTH_SABOTEUR", "skip-limit"));
-    scene.create("db", &json!({ "size": "8M" }));
-    assert!(write(&scene.mount("db").join("file"), 16 * MIB), "the saboteur is not at work");
-    assert_eq!(scene.findings("its limit of 8 MiB is not in force").len(), 1);
+fn a_kill_leaves_no_half_of_a_limit() {
+    let mut scene = Scene::new(Kind::Xfs, "");
+    let order = |scene: &mut Scene, text: &str| {
+        scene.daemon.setup = scene.daemon.setup.clone().env("BERTH_FAILPOINTS", text);
+        scene.daemon.restart();
+    };
+    // The folder's project, the content's, the limit.
+    for point in ["quota.set-project=kill@1", "quota.set-project=kill@2", "quota.set-limit=kill@1"]
+    {
+        order(&mut scene, point);
+        assert!(!scene.said(&["volume", "create", "db", "-o", "size=8M"]).starts_with("0 "));
+        poll::holds("it was killed", SOON, || !scene.daemon.is_alive());
+        order(&mut scene, "");
+        poll::holds("nothing is left", SOON, || scene.limited().is_empty());
+        scene.create("db", &json!({ "size": "8M" }));
+        assert!(!write(&scene.mount("db").join("file"), 16 * MIB), "{point}");
+        scene.unmount("db");
+        assert_eq!(scene.limited().len(), 1, "{point}");
+
+        order(&mut scene, "quota.set-limit=kill@1");
+        scene.said(&["volume", "rm", "--now", "db"]);
+        poll::holds("it was killed", SOON, || !scene.daemon.is_alive());
+        order(&mut scene, "");
+        poll::holds("no limit is left", SOON, || scene.limited().is_empty());
+    }
 }

@@ -30,6 +30,8 @@ needs_of() {
         need losetup mount
         ;;
     crash | sabotage)
+        # Some of what saboteurs must not pass runs in the guest.
+        [[ $1 == crash ]] || need_vm
         need mkfs.ext4 e2fsprogs
         need mkfs.xfs xfsprogs
         need losetup mount

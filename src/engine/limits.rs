@@ -39,12 +39,15 @@ impl Pool {
     /// # Errors
     /// `Unsupported` with the reason and what would help; `Unavailable`.
     pub(super) async fn can_limit(&self) -> Result<()> {
-        let result = self
-            .run(Op::new(PATIENCE), |backend, op| match backend.resize() {
-                Some(resize) => resize.can_limit(op),
-                None => Err(Error::unsupported("`size` is not available: this pool has no limits")),
+        let none = || Err(Error::unsupported("`size` is not available: this pool has no limits"));
+        let result = if self.measures() {
+            self.run(Op::new(PATIENCE), move |backend, op| {
+                backend.resize().map_or_else(none, |resize| resize.can_limit(op))
             })
-            .await;
+            .await
+        } else {
+            none()
+        };
         self.gauge.learn(match &result {
             Ok(()) => Limits::Enforced,
             Err(error) if error.kind() == ErrorKind::Unsupported => {
@@ -93,6 +96,9 @@ impl Engine {
 
     /// What the doctor says of limits in a pool that is ready.
     pub(super) async fn diagnose_limits(&self, pool: &Pool) -> Vec<Finding> {
+        if pool.stuck() > 0 {
+            return Vec::new();
+        }
         let _ = tokio::time::timeout(PATIENCE, pool.can_limit()).await;
         let subject = format!("pool `{}`", pool.name);
         let limited = self.limited_in(pool);

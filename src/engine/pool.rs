@@ -114,6 +114,11 @@ impl Pool {
             .await
     }
 
+    /// Whether its backend can say anything of what volumes take.
+    pub(super) fn measures(&self) -> bool {
+        self.backend.resize().is_some()
+    }
+
     /// The identity, once known.
     pub(super) fn id(&self) -> Option<PoolId> {
         self.read().id

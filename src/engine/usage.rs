@@ -124,7 +124,7 @@ impl Engine {
     /// Measures for as long as it has: see [`looked_at`](Self::looked_at) and
     /// `count_loop`.
     pub(super) fn keep_measures(self: &Arc<Self>) {
-        for pool in self.pools.values() {
+        for pool in self.pools.values().filter(|pool| pool.measures()) {
             tokio::spawn(self.clone().ask_loop(pool.clone()));
             tokio::spawn(self.clone().count_loop(pool.clone()));
         }
@@ -163,7 +163,7 @@ impl Engine {
         let every = forced().unwrap_or(EVERY);
         let mut first = Some(forced().unwrap_or(FIRST));
         loop {
-            if pool.health() == Health::Ready {
+            if can_ask(&pool) {
                 let _ = pool.can_limit().await;
                 if first.is_none() {
                     self.measure_due(&pool, every).await;
@@ -234,7 +234,7 @@ impl Measure {
 
 /// Asks the storage what volumes of the pool take. All that fails is left as it is.
 async fn refresh(pool: &Pool, volumes: &[Arc<Volume>]) {
-    if volumes.is_empty() || pool.health() != Health::Ready {
+    if volumes.is_empty() || !can_ask(pool) {
         return;
     }
     let _one = pool.gauge.refreshing.lock().await;
@@ -259,6 +259,12 @@ async fn refresh(pool: &Pool, volumes: &[Arc<Volume>]) {
     if let Err(error) = answered.await {
         tracing::debug!(pool = pool.name, error = %error.chain(), "measure");
     }
+}
+
+/// Whether the pool would answer: none is asked that hangs, for each question
+/// would take one of its threads.
+fn can_ask(pool: &Pool) -> bool {
+    pool.measures() && pool.health() == Health::Ready && pool.stuck() == 0
 }
 
 /// Counts what a volume takes, however long that is.

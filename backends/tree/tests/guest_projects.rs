@@ -52,6 +52,14 @@ impl Disk {
         run(Command::new("umount").arg(self.stage.path().join("mounted")));
     }
 
+    /// A power cut: what was not written out is lost.
+    fn cut(&self) {
+        let place = self.stage.path().join("mounted");
+        run(Command::new("xfs_io").args(["-x", "-r", "-c", "shutdown"]).arg(place));
+        self.unmount();
+        self.mount("prjquota");
+    }
+
     fn pool(&self) -> PathBuf {
         self.stage.path().join("mounted/pool")
     }
@@ -273,5 +281,28 @@ fn a_lost_option_is_told_and_does_no_harm() {
         disk.unmount();
         disk.mount("prjquota");
         assert_eq!(disk.tree.usage(id).expect("known").limit, Some(Bytes(4 * MIB)));
+    });
+}
+
+/// The power goes right after the answer: the volume has its limit.
+#[test]
+fn a_limit_survives_a_power_cut() {
+    on_both(|disk| {
+        let (id, mut sidecar) = disk.volume(&[("size", "4M")]);
+        let project = project(&disk.folder(id));
+        disk.cut();
+        assert_eq!(disk.tree.usage(id).expect("known").limit, Some(Bytes(4 * MIB)));
+        let of_content = self::project(&disk.folder(id).join("data"));
+        assert_eq!(of_content, Project { inherit: true, ..project });
+
+        sidecar.spec.options.size = Some(Bytes(8 * MIB));
+        disk.tree.describe(id, &sidecar).expect("described");
+        disk.cut();
+        assert_eq!(disk.tree.usage(id).expect("known").limit, Some(Bytes(8 * MIB)));
+
+        disk.tree.remove(id).expect("removed");
+        disk.tree.purge(&op(), id).expect("purged");
+        disk.cut();
+        assert_eq!(disk.limit_of(project.id), None);
     });
 }
