@@ -301,11 +301,13 @@ fn a_kill_leaves_no_half_of_a_limit() {
         assert!(!write(&scene.mount("db").join("file"), 16 * MIB), "{point}");
         scene.unmount("db");
         assert_eq!(scene.limited().len(), 1, "{point}");
-
-        order(&mut scene, "quota.set-limit=kill@1");
-        scene.said(&["volume", "rm", "--now", "db"]);
-        poll::holds("it was killed", SOON, || !scene.daemon.is_alive());
-        order(&mut scene, "");
+        scene.ok(&["volume", "rm", "--now", "db"]);
         poll::holds("no limit is left", SOON, || scene.limited().is_empty());
     }
+    scene.create("db", &json!({ "size": "8M" }));
+    order(&mut scene, "quota.set-limit=kill@1");
+    scene.said(&["volume", "rm", "--now", "db"]);
+    poll::holds("it was killed", SOON, || !scene.daemon.is_alive());
+    order(&mut scene, "");
+    poll::holds("no limit is left", SOON, || scene.limited().is_empty());
 }
