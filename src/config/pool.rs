@@ -119,11 +119,13 @@ fn refuse(backend: &str, section: &Section<'_>) -> berth_api::Error {
 
 fn defaults(section: &Section<'_>) -> Result<Options> {
     let mut options = Options::default();
+    // Of a pool on an image it is the image's.
+    let limits = section.string("file")?.is_none();
     let given = [
         ("uid", section.number("uid")?),
         ("gid", section.number("gid")?),
         ("mode", section.mode("mode")?),
-        ("size", section.size("size")?),
+        ("size", if limits { section.size("size")? } else { None }),
     ];
     for (key, value) in given {
         let Some(value) = value else { continue };
