@@ -140,14 +140,33 @@ fn control(
     id: u32,
     argument: *mut libc::c_void,
 ) -> io::Result<()> {
+    match by_descriptor(file, command, id, argument) {
+        // Before 5.14 there was only the call by device.
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+            by_device(file, command, id, argument)
+        }
+        other => other,
+    }
+}
+
+fn by_descriptor(
+    file: BorrowedFd<'_>,
+    command: u32,
+    id: u32,
+    argument: *mut libc::c_void,
+) -> io::Result<()> {
     #[expect(unsafe_code, reason = "callers pass a live struct of the size `command` names")]
     let result =
         unsafe { libc::syscall(libc::SYS_quotactl_fd, file.as_raw_fd(), command, id, argument) };
-    match answer(result) {
-        // Before 5.14 there was only the call by device.
-        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {}
-        other => return other,
-    }
+    answer(result)
+}
+
+fn by_device(
+    file: BorrowedFd<'_>,
+    command: u32,
+    id: u32,
+    argument: *mut libc::c_void,
+) -> io::Result<()> {
     let device = device(file)?;
     #[expect(unsafe_code, reason = "as above; the path ends with a NUL and outlives the call")]
     let result =
@@ -175,6 +194,8 @@ fn device(file: BorrowedFd<'_>) -> io::Result<CString> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
     use super::*;
 
     #[test]
@@ -184,5 +205,20 @@ mod tests {
         assert_eq!(size_of::<Status>(), 160);
         assert_eq!(std::mem::offset_of!(Quota, blocks), 40);
         assert_eq!(GET_QUOTA, 0x0058_0302);
+    }
+
+    type Call = fn(BorrowedFd<'_>, u32, u32, *mut libc::c_void) -> io::Result<()>;
+
+    /// In the guest of `scripts/vm` with quotas, elsewhere perhaps without.
+    #[test]
+    fn old_kernels_say_the_same() {
+        let place = std::fs::File::open("/var/tmp").expect("a directory");
+        let [new, old] = [by_descriptor as Call, by_device as Call].map(|call| {
+            let mut status = Status { version: 1, ..Status::default() };
+            call(place.as_fd(), GET_STATUS, 0, (&raw mut status).cast())
+                .map(|()| status.flags)
+                .map_err(|error| error.raw_os_error())
+        });
+        assert_eq!(new, old);
     }
 }
