@@ -25,6 +25,7 @@ needs_of() {
     unit) need mkfs.btrfs btrfs-progs ;;
     vm)
         need_vm
+        need_engine
         need mkfs.xfs xfsprogs
         need mkfs.btrfs btrfs-progs
         need losetup mount
