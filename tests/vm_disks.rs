@@ -55,7 +55,7 @@ fn a_power_cut_loses_what_was_not_synced_and_keeps_what_was() {
         &[&keep[..], &["--power-cut", "now or never"]].concat(),
         r#"
         mkfs.ext4 -q "$VM_DISK_0"
-        mount "$VM_DISK_0" /mnt
+        mount -o commit=600 "$VM_DISK_0" /mnt
         echo synced >/mnt/synced
         sync --file-system /mnt
         echo lost >/mnt/lost

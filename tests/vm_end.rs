@@ -69,8 +69,17 @@ fn a_command_that_takes_too_long_is_killed_and_fails() {
 fn a_panic_fails_and_shows_the_kernels_last_words() {
     let output = vm::run(&[], "echo c >/proc/sysrq-trigger");
     ended(&output, 125);
-    assert!(err(&output).contains("the guest's kernel panicked"), "{}", err(&output));
-    assert!(err(&output).contains("sysrq triggered crash"), "{}", err(&output));
+    let last = "vm: the guest's kernel panicked: not syncing: sysrq triggered crash\n";
+    assert!(err(&output).ends_with(last), "{}", err(&output));
+    assert!(err(&output).contains("sysrq_handle_crash"), "{}", err(&output));
+}
+
+#[test]
+fn a_machine_that_does_not_start_fails_with_its_reason() {
+    let output = vm::run(&["--memory", "little"], "true");
+    ended(&output, 125);
+    assert!(err(&output).contains("expects a non-negative number"), "{}", err(&output));
+    assert!(err(&output).contains("left no status"), "{}", err(&output));
 }
 
 /// What looks like a status on the output is none.

@@ -2,8 +2,8 @@
 # The lanes: what each needs and runs. A lane is a function `lane_NAME`; it
 # succeeds, or it fails and says why. Its output is shown only if it fails.
 #
-# A test tests/PREFIX.rs, tests/PREFIX_*.rs or tests/PREFIX/main.rs belongs to the lane of its prefix;
-# a test without a known prefix runs in `unit`, so none is left out.
+# A test NAME.rs or NAME/main.rs of tests/ or backends/*/tests/ belongs to the lane that
+# `lane_of` gives its name; one that it does not know runs in `unit`, so none is left out.
 #
 # `guest` is no lane: tests/guest_*.rs and backends/*/tests/guest_*.rs need a kernel that
 # this machine may not have, and run inside the guest of `scripts/vm`, as root, all in one
@@ -12,7 +12,7 @@
 #       cargo test --workspace --features testing --test guest_quota
 
 # shellcheck disable=SC2034 # read by scripts/test
-lanes=(fmt clippy doc deny shell unit cli protocol engine crash sabotage vm)
+lanes=(fmt clippy doc deny shell unit cli protocol directories engine crash sabotage vm)
 
 deny_version=0.20.2
 
@@ -22,7 +22,14 @@ needs_of() {
     case $1 in
     shell) need shellcheck shellcheck ;;
     engine) need_engine ;;
-    unit) need mkfs.btrfs btrfs-progs ;;
+    directories)
+        need mkfs.btrfs btrfs-progs
+        need mkfs.ext4 e2fsprogs
+        need mkfs.xfs xfsprogs
+        need losetup mount
+        need setfattr attr
+        need setfacl acl
+        ;;
     vm)
         need_vm
         need_engine
@@ -41,11 +48,20 @@ needs_of() {
     esac
 }
 
-# lane_of TEST: whose lane a test of tests/ is.
+# lane_of TEST: whose lane a test is.
 lane_of() {
-    case ${1%%_*} in
+    case $1 in
+    convoy_snapshots) echo directories ;;
+    *) lane_of_prefix "${1%%_*}" ;;
+    esac
+}
+
+lane_of_prefix() {
+    case $1 in
     cli) echo cli ;;
     protocol | fuzz) echo protocol ;;
+    # What is tried on file systems of its own.
+    btrfs | ext4 | xfs | copy | image | label | limits | quiesce | shared | snapshots) echo directories ;;
     engine) echo engine ;;
     crash | power | damage | failpoint | failpoints) echo crash ;;
     sabotage) echo sabotage ;;
@@ -66,15 +82,16 @@ threads_of() {
     esac
 }
 
-# tests_of LANE: the names of its tests, one a line.
+# tests_of LANE: the names of its tests, one a line; one name may stand in several
+# crates.
 tests_of() {
     local file name
-    for file in tests/*.rs tests/*/main.rs; do
-        name=${file#tests/}
+    for file in {.,backends/*}/tests/{*.rs,*/main.rs}; do
+        name=${file#*tests/}
         name=${name%/main.rs}
         name=${name%.rs}
         [[ ! -e $file || $(lane_of "$name") != "$1" ]] || echo "$name"
-    done
+    done | sort -u
 }
 
 # cargo_test ARGUMENTS…: the build with test-only switches. Always of the whole
@@ -131,21 +148,13 @@ lane_shell() {
     shellcheck --external-sources "${scripts[@]}"
 }
 
-# All crates' own tests (the conformance suite among them), documentation
-# examples, and the files of tests/ that have no lane of their own.
+# All crates' own tests (the conformance suite on this machine's file system among
+# them), documentation examples, and what has no lane of its own.
 lane_unit() {
-    local failed=0 file name arguments=()
+    local failed=0
     cargo_test --lib --bins || failed=1
     cargo_test --doc || failed=1
-    for file in backends/*/tests/*.rs backends/*/tests/*/main.rs; do
-        name=${file#backends/*/tests/}
-        name=${name%/main.rs}
-        [[ ! -e $file || $name == guest_* ]] || arguments+=(--test "${name%.rs}")
-    done
-    while read -r name; do
-        arguments+=(--test "$name")
-    done < <(tests_of unit)
-    cargo_test "${arguments[@]}" || failed=1
+    run_tests unit || failed=1
     return "$failed"
 }
 
@@ -156,6 +165,9 @@ lane_protocol() {
     export BERTH_FUZZ_SECONDS=${BERTH_FUZZ_SECONDS:-$((${long:-0} ? 1800 : 60))}
     run_tests protocol
 }
+
+# The suite on every file system, and what directory volumes promise beyond it.
+lane_directories() { run_tests directories; }
 
 lane_engine() { run_tests engine; }
 

@@ -209,6 +209,12 @@ impl Record {
         }
     }
 
+    /// Whether a rollback or something with a snapshot was begun and not ended.
+    pub fn is_half_done(&self) -> bool {
+        self.rollback.is_some()
+            || self.snapshots.iter().any(|entry| entry.state != SnapshotState::Ready)
+    }
+
     /// What the sidecar beside the data has to say.
     pub fn sidecar(&self) -> Sidecar {
         Sidecar {

@@ -109,10 +109,12 @@ fn failure(job: &JobView) -> Option<Error> {
         JobState::Cancelled => Some(Error::conflict(format!("{what} was cancelled"))),
         JobState::Failed => {
             let why = job.error.as_deref().unwrap_or("it failed and does not say why");
-            Some(Error::new(
-                job.error_kind.unwrap_or(ErrorKind::Internal),
-                format!("{what}: {why}"),
-            ))
+            let error =
+                Error::new(job.error_kind.unwrap_or(ErrorKind::Internal), format!("{what}: {why}"));
+            Some(match &job.hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            })
         }
         _ => None,
     }
@@ -173,7 +175,9 @@ fn block(job: &JobView) -> Block {
     block.line("state", job.state.as_str());
     block.some("waiting", job.waiting.as_ref());
     block.line("progress", or_nothing(&progress_parts(job)));
+    block.some("note", job.note.as_ref());
     block.some("error", job.error.as_ref());
+    block.some("hint", job.hint.as_ref());
     block.some("outcome", job.outcome.as_ref());
     block.line("created", format!("{} ({})", local(job.created), ago(job.created)));
     block.some("finished", job.finished.map(|time| format!("{} ({})", local(time), ago(time))));

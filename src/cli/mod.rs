@@ -77,7 +77,7 @@ enum Noun {
     /// What containers mount
     #[command(subcommand)]
     Volume(volume::Command),
-    /// Points in time of a volume (not built yet)
+    /// Points in time of a volume
     #[command(subcommand)]
     Snapshot(snapshot::Command),
     /// Snapshots kept outside the pool (not built yet)
@@ -131,10 +131,10 @@ fn dispatch(arguments: Arguments, output: &mut Output, daemon: Daemon) -> Result
     match arguments.noun {
         Noun::Volume(command) => volume::run(&mut open(socket, output)?, command),
         Noun::Pool(command) => pool::run(&mut open(socket, output)?, command),
+        Noun::Snapshot(command) => snapshot::run(&mut open(socket, output)?, command),
         Noun::Job(command) => job::run(&mut open(socket, output)?, command),
         Noun::Info => info::run(&mut open(socket, output)?),
         Noun::Doctor => doctor::run(&mut open(socket, output)?),
-        Noun::Snapshot(command) => Err(snapshot::refuse(&command)),
         Noun::Backup(command) => Err(backup::refuse(&command)),
         Noun::Repository(command) => Err(repository::refuse(&command)),
         Noun::Policy(command) => Err(policy::refuse(&command)),

@@ -45,6 +45,15 @@ impl<'a> Session<'a> {
         names: &[String],
         mut act: impl FnMut(&mut Self, &str) -> Result<T>,
     ) -> (Vec<T>, Status) {
+        self.each_of(names, |session, name| act(session, name))
+    }
+
+    /// [`each`](Self::each) of what is named by more than a text.
+    pub(super) fn each_of<N, T>(
+        &mut self,
+        names: &[N],
+        mut act: impl FnMut(&mut Self, &N) -> Result<T>,
+    ) -> (Vec<T>, Status) {
         let mut answers = Vec::new();
         let mut status = Status::OK;
         for name in names {

@@ -22,11 +22,12 @@ use super::{
     jobs::{Job, UNLIMITED},
     pool::Pool,
     repeat::wait,
+    snapshot::announce,
     time,
     volume::Volume,
 };
 use crate::{
-    catalog::{Record, State},
+    catalog::{self, Record, State},
     journal::Client,
     view::{CreateVolume, VolumeView},
 };
@@ -38,6 +39,8 @@ pub(super) const CREATE: &str = "create";
 struct Wanted {
     name: VolumeName,
     pool: Arc<Pool>,
+    /// What it is a clone of.
+    origin: Option<catalog::Origin>,
     given: BTreeMap<String, String>,
 }
 
@@ -76,8 +79,8 @@ impl Engine {
                 }
                 return Ok(self.view(&volume));
             }
-            let pool = self.pool_for(given.get("pool").map(String::as_str))?;
-            let wanted = Wanted { name: name.clone(), pool, given: given.clone() };
+            let (pool, origin) = self.place_for(&given)?;
+            let wanted = Wanted { name: name.clone(), pool, origin, given: given.clone() };
             let engine = self.clone();
             let passenger = self.flights.board(Flight::Create(name.clone()), |pilot| async move {
                 engine.fly_create(wanted, &pilot).await;
@@ -96,6 +99,28 @@ impl Engine {
         }
     }
 
+    /// Where a new volume goes, and what it is a clone of: a clone stays in the pool
+    /// of its origin.
+    fn place_for(
+        &self,
+        given: &BTreeMap<String, String>,
+    ) -> Result<(Arc<Pool>, Option<catalog::Origin>)> {
+        let wanted = given.get("pool").map(|name| self.pool_for(Some(name))).transpose()?;
+        let Some(from) = given.get("from") else {
+            let pool = wanted.map_or_else(|| self.pool_for(None), Ok)?;
+            return Ok((pool, None));
+        };
+        let (origin, pool) = self.origin_of(from)?;
+        match wanted {
+            Some(wanted) if wanted.name != pool.name => Err(Error::unsupported(format!(
+                "`{from}` is in pool `{}`: a clone cannot be made in pool `{}`",
+                pool.name, wanted.name
+            ))
+            .with_hint("leave `pool` out; a clone shares the pool of its origin")),
+            _ => Ok((pool, Some(origin))),
+        }
+    }
+
     async fn fly_create(self: Arc<Self>, wanted: Wanted, pilot: &Pilot) {
         // Someone may have made it between the look and the flight.
         let result = match self.index.live(&wanted.name) {
@@ -109,9 +134,13 @@ impl Engine {
     }
 
     async fn create_new(self: &Arc<Self>, wanted: &Wanted, pilot: &Pilot) -> Result<()> {
-        let Wanted { name, pool, given } = wanted;
+        let Wanted { name, pool, origin, given } = wanted;
         let _reservation = self.index.reserve(name)?;
         pool.ready().await?;
+        let copied = match origin {
+            Some(origin) => self.check_clone(origin, pool).await?,
+            None => None,
+        };
         let spec = VolumeSpec {
             id: VolumeId::random(),
             name: name.clone(),
@@ -125,13 +154,19 @@ impl Engine {
             pool.run(op.clone(), move |backend, op| backend.plan(op, &spec)).await?
         };
         let sidecar = Sidecar { spec, layout: Layout::Subdirectory };
-        let record = Record::of(sidecar, pool.place(), handle, State::Creating { accepted: false });
+        let state = State::Creating { accepted: false };
+        let record =
+            Record { origin: origin.clone(), ..Record::of(sidecar, pool.place(), handle, state) };
         if !berth_host::failpoint::sabotaged("skip-intent") {
             self.store(&record).await?;
         }
         let volume = Volume::new(record);
         let _lock = volume.lock().await;
-        match self.effect(&volume, pool, &op, Some(pilot)).await {
+        let job = origin.as_ref().map(|_| self.job_of(CREATE, &volume));
+        if let (Some(job), Some(bytes)) = (&job, copied) {
+            announce(job, bytes);
+        }
+        match self.effect(&volume, pool, &op, job, Some(pilot)).await {
             Ok(()) => Ok(()),
             Err(error) if volume.read(|life| life.record.state.is_live()) => {
                 // Accepted, so the answer was given: it stays, and says why.
@@ -149,9 +184,10 @@ impl Engine {
         volume: &Arc<Volume>,
         pool: &Pool,
         op: &Op,
+        mut job: Option<Arc<Job>>,
         pilot: Option<&Pilot>,
     ) -> Result<()> {
-        let mut job: Option<Arc<Job>> = None;
+        let mut unaccepted = pilot;
         if pilot.is_none() {
             job = Some(self.job_of(CREATE, volume));
         }
@@ -160,17 +196,15 @@ impl Engine {
             if let Err(error) = op.check() {
                 break Err(error);
             }
-            let record = volume.record();
-            let call = pool.run(op.clone(), move |backend, op| {
-                backend.create(op, &record.handle, &record.sidecar())
-            });
+            let call = self.make_content(volume, pool, &op);
             tokio::pin!(call);
-            let progress = if let (None, Some(pilot)) = (&job, pilot) {
+            let progress = if let Some(pilot) = unaccepted {
                 match tokio::time::timeout(time::ACCEPT, &mut call).await {
                     Ok(progress) => progress,
                     Err(_) => match self.accept(volume, pilot).await {
-                        Ok(accepted) => {
-                            job = Some(accepted);
+                        Ok(()) => {
+                            unaccepted = None;
+                            job.get_or_insert_with(|| self.job_of(CREATE, volume));
                             call.await
                         }
                         // What still runs has to end before it can be undone.
@@ -187,11 +221,11 @@ impl Engine {
                 Ok(Progress::Ready(_)) => break Ok(()),
                 Err(error) => break Err(error),
                 Ok(Progress::Pending { after, because }) => {
-                    if let (None, Some(pilot)) = (&job, pilot) {
-                        match self.accept(volume, pilot).await {
-                            Ok(accepted) => job = Some(accepted),
-                            Err(error) => break Err(error),
+                    if let Some(pilot) = unaccepted.take() {
+                        if let Err(error) = self.accept(volume, pilot).await {
+                            break Err(error);
                         }
+                        job.get_or_insert_with(|| self.job_of(CREATE, volume));
                     }
                     volume.write(|life| life.waiting = Some(because.clone()));
                     if let Some(job) = &job {
@@ -211,14 +245,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes the acceptance durable, answers, and goes on as a job.
-    async fn accept(self: &Arc<Self>, volume: &Arc<Volume>, pilot: &Pilot) -> Result<Arc<Job>> {
+    /// Makes the acceptance durable and answers; what is left is a job's.
+    async fn accept(self: &Arc<Self>, volume: &Arc<Volume>, pilot: &Pilot) -> Result<()> {
         let mut record = volume.record();
         record.state = State::Creating { accepted: true };
         self.commit(volume, record).await?;
-        let job = self.job_of(CREATE, volume);
         pilot.answer(Ok(()));
-        Ok(job)
+        Ok(())
     }
 
     /// Takes an unaccepted create back without a trace. If that fails too, what

@@ -97,8 +97,11 @@ impl Engine {
         for ((volume, generation), evidence) in candidates.iter().zip(generations).zip(evidence) {
             let held = evidence.may_be_held();
             volume.write(|life| {
-                life.held = evidence.holders.as_ref().map(|holders| !holders.is_empty());
-                life.mounted = evidence.mounted;
+                // What was seen before somebody mounted or unmounted is worth nothing.
+                if life.generation == generation {
+                    life.held = evidence.holders.as_ref().map(|holders| !holders.is_empty());
+                    life.mounted = evidence.mounted;
+                }
             });
             // Where `/proc` of others cannot be seen, an unmount here is still
             // right: a container has a mount of its own, which it keeps.
@@ -148,6 +151,7 @@ impl Engine {
 
         volume.write(|life| {
             life.mounted = false;
+            life.generation += 1;
             life.held = Some(false);
             life.look = None;
         });

@@ -72,8 +72,8 @@ impl Engine {
                 life.record.pool == pool.name
                     && match life.record.state {
                         State::Removing { .. } | State::Creating { accepted: true } => true,
-                        State::Ready => life.record.unsettled,
-                        _ => false,
+                        State::Ready => life.record.unsettled || life.is_left_half_done(),
+                        _ => life.is_left_half_done(),
                     }
             });
             if due

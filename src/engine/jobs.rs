@@ -108,6 +108,8 @@ impl Jobs {
             waiting: None,
             error: None,
             error_kind: None,
+            hint: None,
+            note: None,
             outcome: None,
             created,
             finished: None,
@@ -168,10 +170,12 @@ impl Jobs {
         })
     }
 
-    /// Asks the jobs of a volume to stop.
-    pub(super) fn cancel_of(&self, volume: VolumeId) {
+    /// Asks the jobs of these kinds on a volume to stop.
+    pub(super) fn cancel_of(&self, volume: VolumeId, kinds: &[&str]) {
         for job in self.lock().values().filter(|job| job.volume == Some(volume)) {
-            job.op.cancel();
+            if kinds.contains(&job.view.borrow().kind.as_str()) {
+                job.op.cancel();
+            }
         }
     }
 
@@ -187,6 +191,12 @@ impl Job {
 
     fn state(&self) -> JobState {
         self.view.borrow().state
+    }
+
+    /// Says what a person should know beforehand.
+    pub(super) fn note(&self, text: String) {
+        tracing::info!(job = self.id(), note = text, "job");
+        self.view.send_modify(|view| view.note = Some(text));
     }
 
     /// Says what the job waits for.
@@ -210,6 +220,7 @@ impl Job {
                     view.state = if cancelled { JobState::Cancelled } else { JobState::Failed };
                     view.error = Some(error.chain());
                     view.error_kind = Some(error.kind());
+                    view.hint = error.hint().map(ToOwned::to_owned);
                 }
             }
         });

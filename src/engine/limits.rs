@@ -58,13 +58,9 @@ impl Pool {
         result
     }
 
-    /// What it can do, in the words of users.
-    pub(super) fn capabilities(&self) -> Vec<String> {
-        let mut can = vec!["create", "mount", "undelete", "rebuild"];
-        if self.gauge.limits() == Limits::Enforced {
-            can.extend(["size", "resize"]);
-        }
-        can.into_iter().map(String::from).collect()
+    /// Whether volumes can be limited, as last seen.
+    pub(super) fn has_limits(&self) -> bool {
+        self.gauge.limits() == Limits::Enforced
     }
 
     /// The limits that are in force for these, where that can be told.
@@ -91,7 +87,7 @@ impl Engine {
     /// Whether `volume resize` can work, as last seen.
     pub(super) fn can_resize(&self, record: &Record) -> bool {
         let pool = self.pools.get(&record.pool);
-        pool.is_some_and(|pool| pool.gauge.limits() == Limits::Enforced)
+        pool.is_some_and(|pool| pool.has_limits())
     }
 
     /// What the doctor says of limits in a pool that is ready.

@@ -7,6 +7,8 @@
 //! |---|---|
 //! | `open` | start: state, pools, recovery, then the loops |
 //! | `create` `mount` `remove` `trash` `set` `resize` `rebuild` | verbs (mount with unmount, trash is undelete and purge) |
+//! | `snapshot` `clone` `rollback` | verbs on points in time |
+//! | `vacate` | making sure that nobody uses a volume |
 //! | `detach` `house` | what goes on by itself |
 //! | `recover` `table` | recovery and the table it follows |
 //! | `volume` `index` | volumes in memory |
@@ -22,6 +24,7 @@
 //!   over I/O.
 //! - Get, List and Path answer from memory.
 
+mod clone;
 mod create;
 mod detach;
 mod doctor;
@@ -39,13 +42,17 @@ mod recover;
 mod remove;
 mod repeat;
 mod resize;
+mod rollback;
 mod set;
 mod show;
+mod snapshot;
+mod snapshot_view;
 mod table;
 mod threads;
 mod time;
 mod trash;
 mod usage;
+mod vacate;
 mod volume;
 
 use std::{

@@ -24,6 +24,7 @@ use super::{
     create::faulty,
     flight::{Flight, Pilot},
     jobs::{Job, UNLIMITED},
+    pool::Pool,
     repeat::wait,
     time,
     volume::{Life, Volume},
@@ -188,17 +189,7 @@ impl Engine {
         }
         let pool = self.configured(&record.pool)?;
         pool.ready().await?;
-        if record.unsettled {
-            // An undelete or a set whose effect failed for the moment.
-            self.finish_undelete(volume, &pool).await;
-            if volume.read(|life| life.record.unsettled) {
-                let error = Error::unavailable(format!("volume `{name}` is not in order yet"));
-                return Err(error.with_hint("its pool has a problem: see `berth doctor`"));
-            }
-            if let State::Faulty { during, error } = volume.record().state {
-                return Err(faulty(name, &during, &error));
-            }
-        }
+        self.finish_what_was_begun(volume, &pool).await?;
         let target = self.mountpoint(name.as_str());
         loop {
             let op =
@@ -221,7 +212,10 @@ impl Engine {
             };
             match progress {
                 Progress::Ready(()) => {
-                    volume.write(|life| life.mounted = true);
+                    volume.write(|life| {
+                        life.mounted = true;
+                        life.generation += 1;
+                    });
                     return Ok(());
                 }
                 Progress::Pending { after, because } => {
@@ -239,6 +233,33 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Completes (or undoes) what failed for the moment of an undelete, a set or a
+    /// rollback, before a volume is used; the caller has the lock.
+    ///
+    /// # Errors
+    /// `Unavailable` if that cannot be done now; `Corrupt` if it never can.
+    pub(super) async fn finish_what_was_begun(
+        self: &Arc<Self>,
+        volume: &Arc<Volume>,
+        pool: &Arc<Pool>,
+    ) -> Result<()> {
+        self.finish_rollback(volume, pool).await?;
+        if !volume.read(|life| life.record.unsettled) {
+            return Ok(());
+        }
+        self.finish_undelete(volume, pool).await;
+        let record = volume.record();
+        let name = &record.name;
+        if record.unsettled {
+            let error = Error::unavailable(format!("volume `{name}` is not in order yet"));
+            return Err(error.with_hint("its pool has a problem: see `berth doctor`"));
+        }
+        if let State::Faulty { during, error } = &record.state {
+            return Err(faulty(name, during, error));
+        }
+        Ok(())
     }
 
     /// Where the volume of this (valid) name is mounted: always the same.

@@ -26,6 +26,8 @@ pub(super) struct Pool {
     threads: Threads,
     /// The trash is emptied on a thread of its own, at the lowest priority.
     walker: Threads,
+    /// Content is copied on threads of its own: none of them counts as stuck.
+    copiers: Threads,
     /// What its volumes take.
     pub(super) gauge: Gauge,
     host: HostId,
@@ -62,6 +64,7 @@ impl Pool {
             backend,
             threads: Threads::new(name),
             walker: Threads::walkers(name),
+            copiers: Threads::copiers(name),
             gauge: Gauge::new(name),
             host,
             writer,
@@ -117,6 +120,21 @@ impl Pool {
     /// Whether its backend can say anything of what volumes take.
     pub(super) fn measures(&self) -> bool {
         self.backend.resize().is_some()
+    }
+
+    /// Runs work that copies content, and may take long.
+    pub(super) async fn copy<T: Send + 'static>(
+        &self,
+        op: Op,
+        call: impl FnOnce(&dyn Backend, &Op) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let backend = self.backend.clone();
+        self.copiers.run(move || call(&*backend, &op)).await
+    }
+
+    /// Whether the pool has snapshots.
+    pub(super) fn has_snapshots(&self) -> bool {
+        self.backend.snapshots().is_some()
     }
 
     /// The identity, once known.

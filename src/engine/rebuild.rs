@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use berth_api::{Backend, Error, Found, Op, Result};
+use berth_api::{Backend, Error, ErrorKind, Found, Handle, Observed, Op, Result};
 use jiff::Timestamp;
 
 use super::{
@@ -10,11 +10,12 @@ use super::{
     jobs::{Job, UNLIMITED},
     pool::Pool,
     recover::LOAD,
+    snapshot::accessor,
     time,
     volume::Volume,
 };
 use crate::{
-    catalog::{Record, State},
+    catalog::{Record, Snapshot, SnapshotState, State},
     view::JobView,
 };
 
@@ -24,6 +25,7 @@ struct Tally {
     made: u64,
     trashed: u64,
     known: u64,
+    snapshots: u64,
     problems: Vec<String>,
 }
 
@@ -67,8 +69,8 @@ impl Engine {
         self.adopt_mounts().await?;
         self.writer.flush().await?;
         let done = format!(
-            "records made: {} ({} of them in the trash), known before: {}",
-            tally.made, tally.trashed, tally.known
+            "records made: {} ({} of them in the trash, {} snapshots), known before: {}",
+            tally.made, tally.trashed, tally.snapshots, tally.known
         );
         if tally.problems.is_empty() {
             Ok(done)
@@ -97,8 +99,58 @@ impl Engine {
                 tally.problems.push(format!("`{shown}`: {}", error.chain()));
             }
         }
+        if pool.has_snapshots() {
+            // Deleting went on when the records were lost.
+            let sweep = pool.walk(Op::new(UNLIMITED), |backend, op| accessor(backend)?.sweep(op));
+            sweep.await?;
+        }
         self.recover_pool(pool).await;
         Ok(())
+    }
+
+    /// The snapshots that lie beside a volume's content, oldest first. Halves that
+    /// an interruption left go.
+    async fn found_snapshots(
+        &self,
+        pool: &Arc<Pool>,
+        volume: &Handle,
+        tally: &mut Tally,
+    ) -> Result<Vec<Snapshot>> {
+        if !pool.has_snapshots() {
+            return Ok(Vec::new());
+        }
+        let handle = volume.clone();
+        let (found, problems) = pool
+            .walk(Op::new(UNLIMITED), move |backend, op| {
+                let snapshots = accessor(backend)?;
+                let (mut found, mut problems) = (Vec::new(), Vec::new());
+                for entry in snapshots.list(op, &handle)? {
+                    let whole = matches!(
+                        snapshots.inspect(op, &handle, &entry.handle),
+                        Ok(Observed::Present { .. })
+                    );
+                    match entry.sidecar {
+                        Ok(sidecar) if whole => found.push(Snapshot {
+                            sidecar,
+                            handle: entry.handle,
+                            state: SnapshotState::Ready,
+                        }),
+                        Err(error) if error.kind() == ErrorKind::Corrupt => {
+                            problems.push(format!("snapshot `{}`: {}", entry.entry, error.chain()));
+                        }
+                        _ => {
+                            snapshots.remove(op, &handle, &entry.handle)?;
+                            snapshots.purge(op, &handle, &entry.handle)?;
+                        }
+                    }
+                }
+                found.sort_by_key(|entry| (entry.sidecar.created, entry.sidecar.id));
+                Ok((found, problems))
+            })
+            .await?;
+        tally.snapshots += found.len() as u64;
+        tally.problems.extend(problems);
+        Ok(found)
     }
 
     async fn rebuild_one(
@@ -141,7 +193,8 @@ impl Engine {
                 spec.name, spec.id
             )));
         }
-        let record = Record::of(sidecar, pool.place(), entry.handle, state);
+        let snapshots = self.found_snapshots(pool, &entry.handle, tally).await?;
+        let record = Record { snapshots, ..Record::of(sidecar, pool.place(), entry.handle, state) };
         self.store(&record).await?;
         tally.made += 1;
         tally.trashed += u64::from(entry.trashed);

@@ -68,18 +68,30 @@ impl Engine {
 
     /// Records an outcome: at once in memory, with the next commit on disk.
     pub(super) fn settle(&self, volume: &Arc<Volume>, state: State) {
-        let record = volume.write(|life| {
-            life.record.state = state;
-            life.record.unsettled = false;
-            life.failures = 0;
-            life.record.clone()
+        self.amend(volume, |record| {
+            record.state = state;
+            record.unsettled = false;
+            record.origin = None;
         });
+        volume.write(|life| life.failures = 0);
+    }
+
+    /// [`settle`](Self::settle) of something else than the state.
+    pub(super) fn amend(&self, volume: &Arc<Volume>, change: impl FnOnce(&mut Record)) {
+        let (record, gone) = volume.write(|life| {
+            change(&mut life.record);
+            (life.record.clone(), life.gone)
+        });
+        if gone {
+            return;
+        }
         self.index.file(volume);
         self.writer.later(move |tx| catalog::put_volume(tx, &record));
     }
 
     /// The volume is gone; its row goes with the next commit.
     pub(super) fn forget(&self, volume: &Volume) {
+        volume.write(|life| life.gone = true);
         self.index.forget(volume);
         let id = volume.id.to_string();
         self.writer.later(move |tx| catalog::delete_volume(tx, &id));

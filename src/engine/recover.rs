@@ -71,10 +71,14 @@ impl Engine {
         pool: &Arc<Pool>,
         lock: tokio::sync::OwnedMutexGuard<()>,
     ) -> Result<()> {
+        self.finish_rollback(volume, pool).await?;
         let record = volume.record();
         let observed = inspect(pool, &record).await?;
         volume.write(|life| life.unproven = false);
         let action = decide(&record, observed);
+        if !matches!(observed, Observed::Absent) && pool.has_snapshots() {
+            self.recover_snapshots(volume, pool).await?;
+        }
         if action != Action::Keep {
             tracing::info!(volume = %record.name, state = record.state.as_str(), ?observed, ?action, "recover");
         }
@@ -103,7 +107,7 @@ impl Engine {
                 tokio::spawn(async move {
                     let _lock = lock;
                     let op = Op::new(time::CALL);
-                    if let Err(error) = engine.effect(&volume, &pool, &op, None).await {
+                    if let Err(error) = engine.effect(&volume, &pool, &op, None, None).await {
                         engine.fail_accepted(&volume, &error);
                     }
                 });
@@ -294,6 +298,9 @@ impl Engine {
 
 /// Whether the record says that an effect may be missing.
 fn is_unsettled(record: &Record) -> bool {
+    if record.is_half_done() {
+        return true;
+    }
     match &record.state {
         State::Creating { .. } | State::Removing { .. } | State::Removed { purging: true, .. } => {
             true

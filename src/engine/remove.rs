@@ -5,27 +5,17 @@
 //! ```
 //! What follows an answer can be repeated; recovery does.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use berth_api::{Error, ErrorKind, Observed, OnRemove, Op, Result};
 use jiff::Timestamp;
-use tokio::sync::{OwnedMutexGuard, oneshot};
 
-use super::{Engine, create::CREATE, detach::Evidence, pool::Pool, time, volume::Volume};
+use super::{Engine, create::CREATE, pool::Pool, snapshot::SNAPSHOT, time, volume::Volume};
 use crate::{
     catalog::{Record, State},
-    journal::{self, Client},
+    journal::Client,
     view::VolumeView,
 };
-
-/// Remove waits this long for a holder without references: a container that is
-/// just ending.
-const HOLDER: Duration = Duration::from_secs(2);
-/// How often it looks meanwhile.
-const LOOK: Duration = Duration::from_millis(50);
 
 impl Engine {
     /// Removes a volume into the trash; `now`: for good, also out of the trash.
@@ -49,16 +39,23 @@ impl Engine {
         };
         self.writable()?;
         // A create that still goes on is not waited for.
-        self.jobs.cancel_of(volume.id);
+        self.jobs.cancel_of(volume.id, &[CREATE]);
         let lock = volume.lock_by(deadline).await?;
         let record = volume.record();
         if record.state.is_removed() {
             return Ok(None);
         }
         let pool = self.configured(&record.pool)?;
-        let (fresh, lock) = self.release_by(deadline, &volume, &pool, lock).await?;
+        let lock = self.vacate_by(deadline, &volume, &pool, lock).await?;
+        let fresh = tokio::time::timeout_at(deadline, self.is_fresh(&volume, &pool)).await;
+        let fresh = fresh.map_err(|_| volume.still_busy())??;
+        self.jobs.cancel_of(volume.id, &[SNAPSHOT]);
+        let content = volume.take_content(deadline).await?;
+        // A snapshot may have been settled since.
+        let record = volume.record();
         let at = Timestamp::now();
-        let at_once = now || fresh || is_disposable(&record);
+        let disposable = fresh || is_disposable(&record);
+        let at_once = now || (disposable && record.snapshots.is_empty());
         let expires = match (at_once, record.options.on_remove) {
             (true, _) => Some(at),
             (false, OnRemove::Retain) => None,
@@ -70,7 +67,7 @@ impl Engine {
         let view = (!at_once).then(|| self.view(&volume));
         let engine = self.clone();
         tokio::spawn(async move {
-            let _lock = lock;
+            let (_lock, _content) = (lock, content);
             engine.finish_removal(&volume, &pool).await;
         });
         Ok(view)
@@ -105,60 +102,8 @@ impl Engine {
         }
     }
 
-    /// [`release`](Self::release) for a caller with a deadline. A call into a pool
-    /// that hangs keeps the lock until it ends: an unmount that comes late must
-    /// not meet a new mount.
-    async fn release_by(
-        self: &Arc<Self>,
-        deadline: tokio::time::Instant,
-        volume: &Arc<Volume>,
-        pool: &Arc<Pool>,
-        lock: OwnedMutexGuard<()>,
-    ) -> Result<(bool, OwnedMutexGuard<()>)> {
-        let (answer, released) = oneshot::channel();
-        let (engine, own, pool) = (self.clone(), volume.clone(), pool.clone());
-        tokio::spawn(async move {
-            let released = engine.release(&own, &pool).await;
-            let _ = answer.send((released, lock));
-        });
-        let Ok(released) = tokio::time::timeout_at(deadline, released).await else {
-            return Err(volume.still_busy());
-        };
-        let (fresh, lock) = released.map_err(|_| Error::internal("`remove` panicked"))?;
-        Ok((fresh?, lock))
-    }
-
-    /// Makes sure that nobody uses the volume and takes its mount down; answers
-    /// whether it was never written. The caller has the lock.
-    async fn release(&self, volume: &Arc<Volume>, pool: &Arc<Pool>) -> Result<bool> {
-        let epoch = self.epoch();
-        if volume.read(|life| life.has_confirmed(epoch))
-            && !berth_host::failpoint::sabotaged("skip-reference-check")
-        {
-            return Err(in_use(volume, None));
-        }
-        let end = Instant::now() + HOLDER;
-        let evidence = loop {
-            let evidence = self.evidence_of(volume).await?;
-            let unseen = evidence.holders.is_none();
-            let counted = volume.read(super::volume::Life::is_referenced);
-            if unseen && counted {
-                // What cannot be confirmed is not dropped.
-                return Err(in_use(volume, None));
-            }
-            if !evidence.may_be_held() || unseen || counted || Instant::now() >= end {
-                break evidence;
-            }
-            tokio::time::sleep(LOOK).await;
-        };
-        if evidence.may_be_held() && evidence.holders.is_some() {
-            volume.write(|life| life.held = Some(true));
-            return Err(in_use(volume, Some(&evidence)));
-        }
-        pool.ready().await?;
-        if evidence.mounted {
-            self.take_down(volume).await?;
-        }
+    /// Whether the volume was never written.
+    async fn is_fresh(&self, volume: &Volume, pool: &Pool) -> Result<bool> {
         let handle = volume.record().handle;
         let observed =
             pool.run(Op::new(time::CALL), move |backend, op| backend.inspect(op, &handle)).await?;
@@ -197,23 +142,6 @@ impl Engine {
             }
         }
     }
-}
-
-fn in_use(volume: &Volume, evidence: Option<&Evidence>) -> Error {
-    let holder = evidence.and_then(|evidence| evidence.holders.as_ref()?.first());
-    let by = if let Some(holder) = holder {
-        format!("held by process {} (`{}`)", holder.pid, holder.command)
-    } else {
-        let (count, ids) = volume.read(|life| {
-            let short = |key: &journal::Key| key.id.chars().take(12).collect::<String>();
-            (life.total(), life.references.keys().take(3).map(short).collect::<Vec<_>>())
-        });
-        let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
-        format!("mounted {times} (by {})", ids.join(", "))
-    };
-    let name = volume.record().name;
-    Error::busy(format!("volume `{name}` is in use: {by}"))
-        .with_hint("stop its containers first, or `berth volume unmount` what was mounted by hand")
 }
 
 /// Whether nobody will miss it: Docker made the name up, and nobody asked for

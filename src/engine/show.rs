@@ -80,11 +80,20 @@ impl Engine {
             }
             _ => (None, None),
         };
-        let capabilities: &[&str] = match state {
-            "ready" if self.can_resize(record) => &["mount", "set", "resize", "remove"],
-            "ready" => &["mount", "set", "remove"],
-            "removed" => &["undelete", "remove"],
-            _ => &["remove"],
+        let snapshots = self.pools.get(&record.pool).is_some_and(|pool| pool.has_snapshots());
+        let capabilities = match state {
+            "ready" => {
+                let mut can = vec!["mount", "set", "remove"];
+                if self.can_resize(record) {
+                    can.push("resize");
+                }
+                if snapshots {
+                    can.extend(["snapshot", "clone", "rollback"]);
+                }
+                can
+            }
+            "removed" => vec!["undelete", "remove"],
+            _ => vec!["remove"],
         };
         let measure = life.measure.map(|measure| measure.shown());
         VolumeView {
@@ -101,7 +110,7 @@ impl Engine {
             mounted: life.mounted,
             held: life.held,
             created: record.created,
-            snapshots: 0,
+            snapshots: life.snapshots(),
             last_backup: None,
             host: self.host_name.clone(),
             capabilities: capabilities.iter().map(ToString::to_string).collect(),
@@ -172,7 +181,7 @@ impl Engine {
             free: capacity.map(|capacity| capacity.free),
             trash: pool.config.trash.as_secs(),
             stuck: pool.stuck(),
-            capabilities: pool.capabilities(),
+            capabilities: pool_capabilities(pool),
         }
     }
 
@@ -290,4 +299,16 @@ impl Engine {
         gauge("berth_faulty_volumes", "Volumes that need an operator.", &faulty);
         text
     }
+}
+
+/// Derived from the accessors: what the backend has is what it can.
+fn pool_capabilities(pool: &Pool) -> Vec<String> {
+    let mut can = vec!["create", "mount", "undelete", "rebuild"];
+    if pool.has_snapshots() {
+        can.extend(["snapshot", "clone", "rollback"]);
+    }
+    if pool.has_limits() {
+        can.extend(["size", "resize"]);
+    }
+    can.into_iter().map(String::from).collect()
 }

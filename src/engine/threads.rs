@@ -22,6 +22,9 @@ const WALKERS: usize = 1;
 /// Threads that count what the volumes of one pool take: the counter's, and one
 /// that somebody waits for.
 const COUNTERS: usize = 2;
+/// Snapshots and clones of one pool that are copied at a time; each uses several
+/// threads of its own.
+const COPIERS: usize = 4;
 /// A thread without work ends after this.
 const IDLE: Duration = Duration::from_secs(10);
 /// A call that has run this long counts as stuck.
@@ -74,6 +77,11 @@ impl Threads {
     /// Threads that count.
     pub(super) fn counters(name: &str) -> Self {
         Self::with(name, COUNTERS, true)
+    }
+
+    /// Threads for work that may take long and that somebody waits for.
+    pub(super) fn copiers(name: &str) -> Self {
+        Self::with(name, COPIERS, true)
     }
 
     fn with(name: &str, limit: usize, patient: bool) -> Self {

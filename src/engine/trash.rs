@@ -105,14 +105,22 @@ impl Engine {
         }
         let op = Op::new(UNLIMITED);
         let handle = record.handle.clone();
-        let walk = pool.walk(op.clone(), move |backend, op| backend.purge(op, &handle));
+        let walk = pool.walk(op.clone(), move |backend, op| {
+            // Those of its snapshots that were taken out of it before.
+            for snapshot in &record.snapshots {
+                if let Some(snapshots) = backend.snapshots() {
+                    snapshots.purge(op, &handle, &snapshot.handle)?;
+                }
+            }
+            backend.purge(op, &handle)
+        });
         tokio::pin!(walk);
         let soon = tokio::time::timeout(WORTH_A_JOB, &mut walk).await;
         let purged = if let Ok(purged) = soon {
             purged
         } else {
-            let id = Some((volume.id, record.name.to_string()));
-            let job = self.jobs.start("purge", id, Some(&record.pool), op);
+            let id = Some((volume.id, volume.record().name.to_string()));
+            let job = self.jobs.start("purge", id, Some(&pool.name), op);
             let purged = walk.await;
             job.end(purged.as_ref().map(|_| String::new()));
             purged

@@ -210,6 +210,14 @@ impl Volume {
     }
 }
 
+impl Life {
+    /// What it takes is another matter now: it is measured anew.
+    pub(super) fn forget_measure(&mut self) {
+        self.measure = None;
+        self.count_after = None;
+    }
+}
+
 impl Measure {
     fn of(used: Bytes, counted: bool, life: &Life) -> Self {
         Self {

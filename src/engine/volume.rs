@@ -5,17 +5,17 @@
 //! over one change of its references. The order is `lock`, then `counts`.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    collections::{BTreeMap, BTreeSet},
+    sync::{self, Arc, PoisonError},
     time::{Duration, Instant},
 };
 
-use berth_api::{Error, Result, VolumeId};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use berth_api::{Error, Result, SnapshotId, VolumeId};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use super::usage::Measure;
 use crate::{
-    catalog::Record,
+    catalog::{Record, Snapshot, SnapshotState},
     journal::{Client, Key, Reference},
 };
 
@@ -25,7 +25,11 @@ pub(super) struct Volume {
     pub(super) id: VolumeId,
     lock: Arc<Mutex<()>>,
     pub(super) counts: Mutex<()>,
-    life: RwLock<Life>,
+    /// Read-locked by whoever copies the content (a snapshot, a clone), which may
+    /// take long and does not hold `lock`; write-locked by whoever takes the
+    /// content away (remove, rollback). Whoever has it never waits for `lock`.
+    content: Arc<RwLock<()>>,
+    life: sync::RwLock<Life>,
 }
 
 /// What is known of a volume now.
@@ -57,6 +61,12 @@ pub(super) struct Life {
     pub(super) count_after: Option<Instant>,
     /// Since when only unconfirmed references have been seen with no holder.
     pub(super) idle_since: Option<Instant>,
+    /// Snapshots that a task is taking or deleting now: recovery leaves them alone.
+    pub(super) at_work: BTreeSet<SnapshotId>,
+    /// It was forgotten: a task that comes late writes nothing of it any more.
+    pub(super) gone: bool,
+    /// How many clones are being made of each snapshot now.
+    pub(super) read: BTreeMap<SnapshotId, u64>,
 }
 
 impl Volume {
@@ -65,7 +75,8 @@ impl Volume {
             id: record.id,
             lock: Arc::default(),
             counts: Mutex::default(),
-            life: RwLock::new(Life {
+            content: Arc::default(),
+            life: sync::RwLock::new(Life {
                 record,
                 references: BTreeMap::new(),
                 mounted: false,
@@ -79,6 +90,9 @@ impl Volume {
                 measure: None,
                 count_after: None,
                 idle_since: None,
+                at_work: BTreeSet::new(),
+                gone: false,
+                read: BTreeMap::new(),
             }),
         })
     }
@@ -104,6 +118,34 @@ impl Volume {
     /// The lock, if nobody has it.
     pub(super) fn try_lock(&self) -> Option<OwnedMutexGuard<()>> {
         self.lock.clone().try_lock_owned().ok()
+    }
+
+    /// Keeps the content from being taken away.
+    ///
+    /// # Errors
+    /// `Busy` if somebody is about to.
+    pub(super) fn keep_content(&self) -> Result<OwnedRwLockReadGuard<()>> {
+        self.content.clone().try_read_owned().map_err(|_| {
+            let name = self.read(|life| life.record.name.clone());
+            Error::busy(format!("volume `{name}` is being removed or rolled back"))
+                .with_hint("try again when that has ended")
+        })
+    }
+
+    /// Waits until nobody copies the content, and keeps others from beginning.
+    ///
+    /// # Errors
+    /// `Busy` past `deadline`.
+    pub(super) async fn take_content(
+        &self,
+        deadline: tokio::time::Instant,
+    ) -> Result<OwnedRwLockWriteGuard<()>> {
+        let taken = tokio::time::timeout_at(deadline, self.content.clone().write_owned()).await;
+        taken.map_err(|_| {
+            let name = self.read(|life| life.record.name.clone());
+            Error::busy(format!("the content of volume `{name}` is being copied"))
+                .with_hint("`berth job ls` shows the snapshot or clone; wait for it or cancel it")
+        })
     }
 
     /// The error for a caller whose time is over.
@@ -144,6 +186,15 @@ impl Life {
     /// How many mounts are counted.
     pub(super) fn total(&self) -> u64 {
         self.references.values().map(|reference| reference.count).sum()
+    }
+
+    /// Whether a rollback or something with a snapshot was begun, and no task is at
+    /// it.
+    pub(super) fn is_left_half_done(&self) -> bool {
+        let left = |entry: &Snapshot| {
+            entry.state != SnapshotState::Ready && !self.at_work.contains(&entry.sidecar.id)
+        };
+        self.record.rollback.is_some() || self.record.snapshots.iter().any(left)
     }
 
     /// Whether a reference can be believed: those of the command line always,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct JobView {
     /// Its id.
     pub id: String,
-    /// What it does: `create`, `mount`, `purge`, `rebuild`.
+    /// What it does: `create`, `mount`, `purge`, `rebuild`, `snapshot`, `rollback`.
     pub kind: String,
     /// The volume it works on, if it is one.
     pub volume: Option<String>,
@@ -26,6 +26,12 @@ pub struct JobView {
     /// The kind of that error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<ErrorKind>,
+    /// A command or step that helps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// What to know beforehand: that much is copied, say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// What to say when it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,

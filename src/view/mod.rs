@@ -9,6 +9,7 @@ mod info;
 mod job;
 mod pool;
 mod request;
+mod snapshot;
 mod volume;
 
 pub use diagnosis::{Diagnosis, Finding, Severity};
@@ -16,5 +17,8 @@ pub use error::{ErrorBody, ErrorDetail};
 pub use info::Info;
 pub use job::{JobState, JobView, ProgressView};
 pub use pool::PoolView;
-pub use request::{CreateVolume, MountVolume, Mounted, Rebuild, ResizeVolume, SetVolume};
+pub use request::{
+    CreateSnapshot, CreateVolume, MountVolume, Mounted, Rebuild, ResizeVolume, RollBack, SetVolume,
+};
+pub use snapshot::SnapshotView;
 pub use volume::VolumeView;

@@ -29,6 +29,26 @@ pub struct ResizeVolume {
     pub size: String,
 }
 
+/// `POST /v1/volumes/NAME/snapshots`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CreateSnapshot {
+    /// Its name, not yet validated; made up of the time if absent.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The hook that brings the application to rest meanwhile.
+    #[serde(default)]
+    pub quiesce: Option<String>,
+}
+
+/// `POST /v1/volumes/NAME/rollback`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RollBack {
+    /// The snapshot's name in the volume.
+    pub snapshot: String,
+}
+
 /// `POST /v1/volumes/NAME/mount` and `…/unmount`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -86,6 +86,61 @@ fn refused(text: &str, code: u8, parts: &[&str]) {
 }
 
 #[test]
+fn snapshots_are_taken_shown_gone_back_to_and_removed() {
+    let live = Live::new("cli-snapshots");
+    live.written("db", &[]);
+    assert_eq!(live.ok(&["snapshot", "create", "db", "monday"]), "db@monday");
+    let view = live.json(&["snapshot", "create", "db", "tuesday"]);
+    assert_eq!((&view["name"], &view["volume"]), (&"db@tuesday".into(), &"db".into()), "{view}");
+    assert_eq!(view["read-only"], true);
+    let unnamed = live.ok(&["snapshot", "create", "db"]);
+    assert!(unnamed.starts_with("db@2"), "named after the time: {unnamed}");
+    refused(&live.say(&["snapshot", "create", "db", "monday"]), 1, &["`db@monday` exists"]);
+    refused(&live.say(&["snapshot", "create", "db", "a/b"]), 2, &["snapshot name `a/b`"]);
+    refused(&live.say(&["snapshot", "create", "none"]), 3, &["no such volume: `none`"]);
+
+    let table = live.ok(&["snapshot", "ls", "db"]);
+    let lines: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["NAME", "POOL", "CONSISTENCY", "USED", "CREATED"]);
+    assert_eq!(lines[1][..2], ["db@monday", "default"]);
+    assert_eq!(live.json(&["snapshot", "ls"]).as_array().expect("an array").len(), 3);
+    for field in "name volume created size-used consistency read-only".split_whitespace() {
+        assert!(view.get(field).is_some(), "{field} in {view}");
+    }
+    assert!(live.ok(&["snapshot", "inspect", "db@monday"]).contains("consistency:"));
+    assert_eq!(live.volume("db")["snapshots"], 3);
+
+    let place = PathBuf::from(live.ok(&["volume", "mount", "db"]));
+    fs::write(place.join("file"), "spoilt").expect("written");
+    refused(&live.say(&["volume", "rollback", "db@monday"]), 4, &["in use"]);
+    live.ok(&["volume", "unmount", "db"]);
+    let said = live.ok(&["volume", "rollback", "db@monday"]);
+    assert!(said.contains("db@before-rollback-"), "{said}");
+    let place = PathBuf::from(live.ok(&["volume", "mount", "db"]));
+    assert_eq!(fs::read_to_string(place.join("file")).expect("there"), "db");
+    live.ok(&["volume", "unmount", "db"]);
+
+    assert_eq!(live.ok(&["snapshot", "restore", "db@tuesday", "copy"]), "copy");
+    let job = live.ok(&["snapshot", "restore", "db@tuesday", "copy2", "--detach"]);
+    live.ok(&["job", "wait", &job]);
+    for name in ["copy", "copy2"] {
+        let place = PathBuf::from(live.ok(&["volume", "mount", name]));
+        assert_eq!(fs::read_to_string(place.join("file")).expect("there"), "db");
+        live.ok(&["volume", "unmount", name]);
+    }
+    assert_eq!(live.ok(&["volume", "create", "copy", "-o", "from=db@tuesday"]), "copy");
+    refused(&live.say(&["volume", "create", "copy", "-o", "from=db"]), 1, &["from"]);
+    refused(&live.say(&["volume", "create", "x", "-o", "from=db@none"]), 3, &["`db@none`"]);
+    refused(&live.say(&["volume", "create", "x", "-o", "from=a@b@c"]), 2, &["from"]);
+    refused(&live.say(&["volume", "create", "x", "-o", "from=backup:1"]), 5, &["backups"]);
+
+    live.ok(&["snapshot", "rm", "db@monday", "db@tuesday"]);
+    refused(&live.say(&["snapshot", "rm", "db@monday"]), 3, &["no such snapshot: `db@monday`"]);
+    refused(&live.say(&["snapshot", "inspect", "db"]), 2, &["VOLUME@NAME"]);
+    assert_eq!(live.volume("db")["snapshots"], 2);
+}
+
+#[test]
 fn volumes_are_created_listed_and_inspected() {
     let live = Live::new("cli-list");
     assert_eq!(live.ok(&["volume", "create", "db", "-o", "uid=7", "-o", "mode=750"]), "db");

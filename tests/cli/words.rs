@@ -150,14 +150,8 @@ fn several_names_are_all_tried_and_each_error_is_told() {
 #[test]
 fn what_is_not_built_is_known_and_refused() {
     let commands: &[&[&str]] = &[
-        &["volume", "rollback", "db@monday"],
         &["volume", "move", "db", "--zone", "a"],
         &["volume", "repair", "db", "--forget-host", "h"],
-        &["snapshot", "create", "db", "monday", "--quiesce", "hook"],
-        &["snapshot", "ls"],
-        &["snapshot", "inspect", "db@monday"],
-        &["snapshot", "rm", "db@monday", "db@tuesday"],
-        &["snapshot", "restore", "db@monday", "db2"],
         &["backup", "create", "db@monday", "--repository", "r"],
         &["backup", "ls", "db"],
         &["backup", "inspect", "4f"],

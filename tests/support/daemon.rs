@@ -206,6 +206,15 @@ impl Daemon {
         self.command(arguments).output().expect("the binary under test")
     }
 
+    /// What a command that must succeed prints.
+    #[track_caller]
+    pub fn ok(&self, words: &[&str]) -> String {
+        let output = self.berth(words);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {errors}");
+        String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
+    }
+
     /// As [`Self::berth`], not yet started.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BERTH);

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! berth_api::conformance!(MyStage);              // what every backend promises
+//! berth_api::snapshot_conformance!(MyStage);     // pools with snapshots
 //! berth_api::directory_conformance!(MyStage);    // pools that are directories
 //! berth_api::limited_conformance!(MyStage);      // pools that limit volumes
 //! ```
@@ -21,6 +22,8 @@ pub mod identity;
 pub mod lifecycle;
 pub mod limited;
 pub mod planted;
+pub mod snapshots;
+pub mod strays;
 
 use std::{
     collections::BTreeMap,
@@ -84,6 +87,22 @@ macro_rules! limited_conformance {
     };
 }
 
+/// Lists the cases for pools with snapshots, as tests.
+#[macro_export]
+macro_rules! snapshot_conformance {
+    ($stage:ty) => {
+        $crate::conformance_cases! { $stage;
+            snapshots: a_snapshot_lives_and_dies, a_sweep_deletes_what_was_removed, a_snapshot_shows_its_moment,
+                a_repeated_snapshot_is_the_same, quiet_volumes_are_quiesced,
+                a_clone_equals_its_origin, a_clone_takes_options_of_its_own,
+                a_clone_of_what_is_gone_is_refused, going_back_keeps_what_was_there,
+                an_unbegun_rollback_is_undone, snapshots_go_into_the_trash_and_back,
+                snapshots_of_what_is_absent, forged_snapshot_handles_are_refused,
+                a_cancelled_snapshot_is_a_half;
+        }
+    };
+}
+
 /// Lists the cases for pools that are directories, as tests.
 #[macro_export]
 macro_rules! directory_conformance {
@@ -100,6 +119,10 @@ macro_rules! directory_conformance {
                 links_in_the_content, a_mount_in_the_content, a_deep_tree,
                 pipes_devices_and_sockets, a_cancelled_purge_goes_on,
                 entries_that_are_no_volumes;
+            strays: a_link_in_the_snapshots_place, entries_that_are_no_snapshots,
+                a_half_snapshot_is_never_whole, the_description_of_another_snapshot,
+                an_interrupted_rollback_goes_on, an_exchanged_rollback_is_not_undone,
+                a_rollback_that_nobody_remembers, links_and_pipes_in_the_content;
             foreign: a_sidecar_that_is_no_file, a_sidecar_behind_a_link,
                 an_identity_behind_a_link, the_content_of_another_volume, two_of_one_id,
                 odd_names_and_closed_folders, a_tree_deeper_than_the_stack;

@@ -85,6 +85,17 @@ pub enum Consistency {
     Live,
 }
 
+impl Method {
+    /// What can be said of a result whose origin was in use meanwhile.
+    pub fn consistency(self) -> Consistency {
+        match self {
+            Self::Instant => Consistency::Atomic,
+            Self::Reflink => Consistency::PerFile,
+            Self::Copy => Consistency::Live,
+        }
+    }
+}
+
 impl Consistency {
     /// As users see it.
     pub fn as_str(self) -> &'static str {
@@ -115,8 +126,6 @@ pub enum Method {
 pub struct Estimate {
     /// How it would be done.
     pub method: Method,
-    /// What could be said of the result while the origin is in use.
-    pub consistency: Consistency,
     /// Space it would take; nothing for methods that share.
     pub bytes: Bytes,
 }
@@ -213,7 +222,10 @@ pub trait Snapshots: Send + Sync {
     /// `Unsupported` for what this pool cannot do; `Unavailable`.
     fn plan(&self, op: &Op, volume: &Handle, id: SnapshotId) -> Result<Handle>;
 
-    /// Takes the snapshot: content first, sidecar last.
+    /// Takes the snapshot: content first, sidecar last, and answers with what it
+    /// says of itself. Its consistency is the method's, or
+    /// [`Consistency::Quiesced`] if `quiet` says, once the content is complete,
+    /// that nobody can have written since the call began.
     ///
     /// # Errors
     /// Leaves at most what [`inspect`](Self::inspect) calls
@@ -225,7 +237,8 @@ pub trait Snapshots: Send + Sync {
         volume: &Handle,
         snapshot: &Handle,
         sidecar: &SnapshotSidecar,
-    ) -> Result<Progress<Change>>;
+        quiet: &dyn Fn() -> bool,
+    ) -> Result<Progress<SnapshotSidecar>>;
 
     /// Takes a snapshot, whole or unfinished, out of the volume at once; what is
     /// left of it waits for [`purge`](Self::purge). Absent is `Already`.
@@ -239,6 +252,13 @@ pub trait Snapshots: Send + Sync {
     /// # Errors
     /// `Conflict` if cancelled in the middle; a repetition goes on.
     fn purge(&self, op: &Op, volume: &Handle, snapshot: &Handle) -> Result<Progress<Change>>;
+
+    /// Deletes what was removed and waits for [`purge`](Self::purge), of all
+    /// volumes: for a host that lost its records.
+    ///
+    /// # Errors
+    /// As [`purge`](Self::purge).
+    fn sweep(&self, op: &Op) -> Result<()>;
 
     /// What is really there: never [`Observed::Present`] for a half.
     ///

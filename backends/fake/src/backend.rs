@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// A pool that does what it is told.
 #[derive(Debug)]
 pub struct Fake {
-    vfs: Vfs,
+    pub(crate) vfs: Vfs,
     script: Script,
 }
 
@@ -30,7 +30,11 @@ impl Fake {
     }
 
     /// A call that cannot say "not yet".
-    fn at_once<T>(&self, call: &'static str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(crate) fn at_once<T>(
+        &self,
+        call: &'static str,
+        act: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         match self.before(call)? {
             Some(Behaviour::FailAfter(kind)) => {
                 act()?;
@@ -44,7 +48,7 @@ impl Fake {
     }
 
     /// A call that may have to wait for a state of the world.
-    fn in_time<T>(
+    pub(crate) fn in_time<T>(
         &self,
         call: &'static str,
         volume: &Handle,
@@ -157,6 +161,10 @@ impl Backend for Fake {
 
     fn capacity(&self, op: &Op) -> Result<Capacity> {
         self.at_once("capacity", || self.vfs.capacity(op))
+    }
+
+    fn snapshots(&self) -> Option<&dyn berth_api::Snapshots> {
+        Some(self)
     }
 }
 

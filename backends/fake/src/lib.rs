@@ -2,10 +2,11 @@
 //!
 //! It is a vfs pool that does what it is told. Orders are `CALL=BEHAVIOUR`, where
 //! a call is a method of [`berth_api::Backend`] (`take-over` for `take_over`) or
-//! `*` for all of them. They come from the pool's configuration and, so that a
-//! test can change its mind while the daemon runs, from the file `<path>.fake`
-//! beside the pool: a line each, read again by each call, before those of the
-//! configuration.
+//! of [`berth_api::Snapshots`] (`snapshot` for its `create`, `clone` for
+//! `clone_into`, `snapshot-purge` …), or `*` for all of them. They come from the
+//! pool's configuration and, so that a test can change its mind while the daemon
+//! runs, from the file `<path>.fake` beside the pool: a line each, read again by
+//! each call, before those of the configuration.
 //!
 //! | behaviour | what the call does |
 //! |---|---|
@@ -23,9 +24,11 @@
 //! | module | noun |
 //! |---|---|
 //! | `backend` | the pool, as a [`berth_api::Backend`] |
+//! | `snapshots` | its accessor for snapshots |
 //! | `script` | what it was told |
 
 mod backend;
 mod script;
+mod snapshots;
 
 pub use backend::Fake;

@@ -12,7 +12,7 @@ use std::{
 use berth_api::{Error, ErrorKind, Observed, Result};
 
 /// Every word before the equals sign.
-const CALLS: [&str; 16] = [
+const CALLS: [&str; 26] = [
     "*",
     "identify",
     "take-over",
@@ -29,6 +29,16 @@ const CALLS: [&str; 16] = [
     "list",
     "health",
     "capacity",
+    "estimate",
+    "snapshot-plan",
+    "snapshot",
+    "snapshot-remove",
+    "snapshot-purge",
+    "snapshot-inspect",
+    "snapshot-list",
+    "clone",
+    "roll-back",
+    "undo-roll-back",
 ];
 
 /// What a call is told to do.

@@ -37,4 +37,5 @@ impl DirectoryStage for Folder {
 }
 
 berth_api::conformance!(Folder);
+berth_api::snapshot_conformance!(Folder);
 berth_api::directory_conformance!(Folder);

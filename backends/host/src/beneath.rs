@@ -4,10 +4,15 @@
 //! placed) nothing outside the opened root is reached: paths are resolved by
 //! `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV`.
 
+pub mod copy;
+mod listing;
+mod object;
+mod place;
 mod removal;
 mod subvolume;
 mod tour;
 mod walk;
+mod xattr;
 
 use std::{
     ffi::OsString,
@@ -30,7 +35,7 @@ use nix::{
         stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat},
         statvfs::fstatvfs,
     },
-    unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat},
+    unistd::{Gid, Uid, UnlinkatFlags, fchown, syncfs, unlinkat},
 };
 
 pub use self::tour::Entry;
@@ -249,6 +254,21 @@ impl Dir {
     /// The kernel's.
     pub fn sync(&self) -> io::Result<()> {
         durable::sync_directory(self)
+    }
+
+    /// Syncs everything on its file system, whoever wrote it: what was copied by
+    /// [`copy::tree`] is durable then.
+    ///
+    /// Saboteur `skip-clone-sync` does nothing here.
+    ///
+    /// # Errors
+    /// The kernel's, also of earlier writes that nobody else was told of.
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        failpoint::hit("beneath.sync-file-system")?;
+        if failpoint::sabotaged("skip-clone-sync") {
+            return Ok(());
+        }
+        Ok(syncfs(self)?)
     }
 
     /// Space of the file system it lies on.

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`failpoint`] | test-only switches: failpoints and saboteurs |
 //! | [`durable`] | files and directory entries that survive a power cut |
-//! | [`beneath`] | directories opened beneath a root, walks by descriptor |
+//! | [`beneath`] | directories opened beneath a root, walks by descriptor, copies of trees |
 //! | [`mounts`] | the mount table, bind mounts, unmounts |
 //! | [`holders`] | which processes keep a mount from going away |
 //! | [`lock`] | one daemon per root |

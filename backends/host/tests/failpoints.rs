@@ -17,7 +17,7 @@ use syn::{
 };
 
 /// Functions that are a step, by the last word of their path.
-const STEPS: [&str; 24] = [
+const STEPS: [&str; 30] = [
     "fsync",
     "fdatasync",
     "syncfs",
@@ -42,11 +42,24 @@ const STEPS: [&str; 24] = [
     "umount",
     "umount2",
     "syscall",
+    "mknodat",
+    "copy_file_range",
+    "write_all_at",
+    "ftruncate",
+    "futimens",
+    "utimensat",
 ];
 
 /// … by the last two words, where one word says too little.
-const QUALIFIED: [(&str, &str); 4] =
-    [("call", "create"), ("call", "destroy"), ("call", "set_attributes"), ("call", "set_limit")];
+const QUALIFIED: [(&str, &str); 7] = [
+    ("call", "create"),
+    ("call", "destroy"),
+    ("call", "snapshot"),
+    ("call", "set_flags"),
+    ("call", "clone"),
+    ("call", "set_attributes"),
+    ("call", "set_limit"),
+];
 
 /// Methods that are a step.
 const METHODS: [&str; 3] = ["commit", "sync_all", "sync_data"];

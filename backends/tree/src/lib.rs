@@ -6,6 +6,8 @@
 //! POOL/.berth/trash/<id>/            removed volumes, whole
 //! POOL/volumes/<id>/volume.json      what the volume says of itself
 //! POOL/volumes/<id>/data/            what is mounted; a subvolume on Btrfs
+//! POOL/volumes/<id>/snapshots/<sid>/ points in time, each with data of its own
+//! POOL/.berth/purge/<sid>/           removed snapshots, being deleted
 //! ```
 //!
 //! This crate knows nothing of names, expiry, mounts or records. What it holds:
@@ -25,15 +27,24 @@
 //! | `trash` | remove, restore, purge |
 //! | `limit` | what a volume may take: its project |
 //! | `count` | what it takes, where only a walk tells |
+//! | `snapshot` | take, remove, look at snapshots |
+//! | `clone` | new volumes with the content of others |
+//! | `rollback` | going back to a snapshot |
+//! | `content` | carrying content from one folder to another |
 //! | `listing` | everything in the pool |
 
+mod clone;
+mod content;
 mod count;
 mod identity;
 mod limit;
 mod listing;
 pub mod pool;
+mod rollback;
+mod snapshot;
 mod trash;
 mod volume;
 
 pub use listing::Entry;
 pub use pool::Tree;
+pub use snapshot::SnapshotEntry;

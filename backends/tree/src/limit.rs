@@ -186,7 +186,7 @@ impl Tree {
     ///
     /// # Errors
     /// The kernel's. Where nothing is counted this is nothing.
-    pub fn prepare_content(&self, data: &Dir) -> Result<()> {
+    pub(crate) fn prepare_content(&self, data: &Dir) -> Result<()> {
         if matches!(self.limits(&self.opened()?)?, State::Absent(_)) {
             return Ok(());
         }
@@ -200,7 +200,7 @@ impl Tree {
     ///
     /// # Errors
     /// The kernel's. Where nothing is counted this is nothing.
-    pub fn adopt_content(&self, folder: &Dir, limit: Option<Bytes>) -> Result<()> {
+    pub(crate) fn adopt_content(&self, folder: &Dir, limit: Option<Bytes>) -> Result<()> {
         if matches!(self.limits(&self.opened()?)?, State::Absent(_)) {
             return Ok(());
         }

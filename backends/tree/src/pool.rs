@@ -9,12 +9,16 @@ use std::{
 use berth_api::{Bytes, Capacity, Error, Health, PoolIdentity, Result};
 use berth_host::beneath::{Dir, Stamp};
 
+use crate::volume::made;
+
 /// What Berth keeps for itself.
 pub(crate) const OWN: &str = ".berth";
 /// The identity, in [`OWN`].
 pub(crate) const IDENTITY: &str = "pool.json";
 /// Removed volumes.
 pub(crate) const TRASH: &str = ".berth/trash";
+/// Removed snapshots, which nobody brings back; made when it is first needed.
+pub(crate) const PURGE: &str = ".berth/purge";
 /// Live volumes.
 pub(crate) const VOLUMES: &str = "volumes";
 
@@ -158,5 +162,17 @@ impl Opened {
     /// The folder of removed volumes.
     pub(crate) fn trash(&self, tree: &Tree) -> Result<Dir> {
         self.root.open_dir(TRASH).map_err(|error| tree.unreadable(TRASH, error))
+    }
+
+    /// The folder of what is being deleted for good.
+    pub(crate) fn purge(&self, tree: &Tree) -> Result<Dir> {
+        let made = || -> io::Result<Dir> {
+            let own = self.root.open_dir(OWN)?;
+            if made(self.root.make_dir(PURGE, 0o700))? {
+                own.sync()?;
+            }
+            self.root.open_dir(PURGE)
+        };
+        made().map_err(|error| tree.unreadable(PURGE, error))
     }
 }

@@ -14,7 +14,10 @@ use berth_host::{
     durable,
 };
 
-use crate::pool::{Opened, TRASH, Tree, VOLUMES};
+use crate::{
+    pool::{Opened, TRASH, Tree, VOLUMES},
+    rollback,
+};
 
 /// The self-description.
 pub(crate) const SIDECAR: &str = "volume.json";
@@ -113,6 +116,8 @@ impl Tree {
     pub fn describe(&self, id: VolumeId, sidecar: &Sidecar) -> Result<Change> {
         let folder = self.live(id)?;
         let what = || format!("pool `{}`: describe volume {id}", self.name);
+        rollback::heal(&folder).context(what)?;
+        rollback::clear(&folder).context(what)?;
         let old = read_sidecar(&folder, id);
         self.limit_in_force(&folder, id, old.as_ref().ok(), sidecar)?;
         if let Some(data) = self.put_in_force(&folder, id, old.as_ref().ok(), sidecar)? {
@@ -191,7 +196,7 @@ impl Tree {
     }
 
     /// The folder `name`, `None` if there is nothing.
-    fn found(&self, folder: &Dir, name: &str) -> Result<Option<Dir>> {
+    pub(crate) fn found(&self, folder: &Dir, name: &str) -> Result<Option<Dir>> {
         match folder.open_dir(name) {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.kind() == Io::NotFound => Ok(None),
@@ -234,12 +239,12 @@ pub(crate) fn read_sidecar(folder: &Dir, id: VolumeId) -> Result<Sidecar> {
 }
 
 /// Complete: a valid sidecar, and `data`.
-fn is_complete(folder: &Dir, id: VolumeId) -> bool {
+pub(crate) fn is_complete(folder: &Dir, id: VolumeId) -> bool {
     read_sidecar(folder, id).is_ok() && folder.open_place(DATA).is_ok()
 }
 
 /// Whether a directory is new; one that was there is as good.
-fn made(result: io::Result<()>) -> io::Result<bool> {
+pub(crate) fn made(result: io::Result<()>) -> io::Result<bool> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == Io::AlreadyExists => Ok(false),
@@ -258,6 +263,17 @@ fn prepare(folder: &Dir, options: &Options) -> io::Result<()> {
         data.sync()?;
     }
     Ok(())
+}
+
+/// Gives copied content the owner and mode that were asked for; others stay as
+/// they were copied.
+pub(crate) fn adorn(data: &Dir, options: &Options) -> io::Result<()> {
+    let mode = options.mode.map(Mode::bits);
+    if options.uid.or(options.gid).or(mode).is_none() {
+        return Ok(());
+    }
+    data.set_access(options.uid, options.gid, mode)?;
+    data.sync()
 }
 
 /// The option's value if it differs from before; where that is not known, if it

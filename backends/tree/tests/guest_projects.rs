@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use berth_api::{Bytes, ErrorKind, HostId, Layout, Op, Options, Sidecar, VolumeId, VolumeSpec};
+use berth_api::{
+    Bytes, Consistency, ErrorKind, HostId, Layout, Op, Options, Sidecar, SnapshotId,
+    SnapshotSidecar, VolumeId, VolumeSpec,
+};
 use berth_host::{
     beneath::Dir,
     quota::{self, Project},
@@ -69,16 +72,7 @@ impl Disk {
     }
 
     fn volume(&self, given: &[(&str, &str)]) -> (VolumeId, Sidecar) {
-        let given: BTreeMap<_, _> =
-            given.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let spec = VolumeSpec {
-            id: VolumeId::random(),
-            name: "db".parse().expect("a valid name"),
-            created: "2026-01-02T03:04:05Z".parse().expect("a valid time"),
-            options: Options::parse(&given).expect("valid options"),
-            given,
-        };
-        let sidecar = Sidecar { spec, layout: Layout::Subdirectory };
+        let sidecar = sidecar(given);
         self.tree.create(sidecar.spec.id, &sidecar).expect("created");
         (sidecar.spec.id, sidecar)
     }
@@ -106,6 +100,29 @@ fn run(command: &mut Command) {
         output.status.success(),
         "{command:?}: {errors} (this test runs in the guest: `scripts/test vm`)"
     );
+}
+
+fn sidecar(given: &[(&str, &str)]) -> Sidecar {
+    let given: BTreeMap<_, _> =
+        given.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let spec = VolumeSpec {
+        id: VolumeId::random(),
+        name: "db".parse().expect("a valid name"),
+        created: "2026-01-02T03:04:05Z".parse().expect("a valid time"),
+        options: Options::parse(&given).expect("valid options"),
+        given,
+    };
+    Sidecar { spec, layout: Layout::Subdirectory }
+}
+
+fn snapshot(volume: VolumeId, name: &str) -> SnapshotSidecar {
+    SnapshotSidecar {
+        id: SnapshotId::random(),
+        volume,
+        name: name.parse().expect("a valid name"),
+        created: "2026-01-02T03:04:05Z".parse().expect("a valid time"),
+        consistency: Consistency::Live,
+    }
 }
 
 fn open(path: &Path) -> Dir {
@@ -184,32 +201,53 @@ fn content_that_claims_anothers_project_reaches_nothing() {
     });
 }
 
-/// What a rollback does: new content takes the place of the old, which stays.
+/// The snapshot does not count; the content that a rollback puts in its place has
+/// the limit, and what was there before is kept without.
 #[test]
-fn the_limit_moves_to_new_content() {
+fn the_limit_moves_to_what_a_rollback_brings() {
     on_both(|disk| {
         let (id, _) = disk.volume(&[("size", "8M")]);
         let folder = disk.folder(id);
-        fill(&folder.join("data/old"), 3);
+        fill(&folder.join("data/old"), 1);
+        let taken = snapshot(id, "taken");
+        disk.tree.create_snapshot(&op(), id, &taken, &|| true).expect("taken");
+        let within = 5 * MIB..5 * MIB + LITTLE;
+        fill(&folder.join("data/more"), 4);
+        assert!(within.contains(&disk.used(id)), "{} with a snapshot beside it", disk.used(id));
         let old = project(&folder).id;
-        fs::create_dir_all(folder.join("snapshots/new")).expect("made");
-        fs::create_dir_all(folder.join("snapshots/kept")).expect("made");
-        fs::create_dir(folder.join("snapshots/new/data")).expect("made");
-        disk.tree.prepare_content(&open(&folder.join("snapshots/new/data"))).expect("prepared");
-        fill(&folder.join("snapshots/new/data/new"), 1);
-        assert!(disk.used(id) >= 3 * MIB, "the new one is not counted yet");
 
-        fs::rename(folder.join("data"), folder.join("snapshots/kept/data")).expect("moved");
-        fs::rename(folder.join("snapshots/new/data"), folder.join("data")).expect("moved");
+        let kept = snapshot(id, "kept");
         for _ in 0..2 {
-            disk.tree.adopt_content(&open(&folder), Some(Bytes(8 * MIB))).expect("adopted");
+            disk.tree.roll_back(&op(), taken.id, &kept).expect("rolled back");
             let usage = disk.tree.usage(id).expect("known");
             assert_eq!(usage.limit, Some(Bytes(8 * MIB)));
             assert!((MIB..MIB + LITTLE).contains(&disk.used(id)), "{usage:?}");
             assert_eq!(disk.limit_of(old), None, "what is kept has no limit");
         }
-        assert_ne!(project(&folder).id, old);
-        assert_eq!(project(&folder).id, project(&folder.join("data")).id);
+        let new = project(&folder);
+        assert_ne!(new.id, old);
+        assert_eq!(project(&folder.join("data")), Project { inherit: true, ..new });
+        // There and back again: what was kept is as good as any.
+        disk.tree.roll_back(&op(), kept.id, &snapshot(id, "again")).expect("rolled back");
+        assert!(within.contains(&disk.used(id)), "{}", disk.used(id));
+        assert_eq!(disk.limit_of(new.id), None);
+        disk.tree.remove_snapshot(id, kept.id).expect("removed");
+    });
+}
+
+/// A clone has a limit of its own, whatever its origin has.
+#[test]
+fn a_clone_is_limited_by_itself() {
+    on_both(|disk| {
+        let (origin, _) = disk.volume(&[("size", "4M")]);
+        fill(&disk.folder(origin).join("data/file"), 2);
+        let clone = sidecar(&[("size", "16M")]);
+        let id = clone.spec.id;
+        disk.tree.clone_volume(&op(), origin, None, &clone).expect("cloned");
+        assert_eq!(disk.tree.usage(id).expect("known").limit, Some(Bytes(16 * MIB)));
+        assert!((2 * MIB..2 * MIB + LITTLE).contains(&disk.used(id)), "{}", disk.used(id));
+        assert_ne!(project(&disk.folder(id)).id, project(&disk.folder(origin)).id);
+        assert_eq!(disk.tree.usage(origin).expect("known").limit, Some(Bytes(4 * MIB)));
     });
 }
 

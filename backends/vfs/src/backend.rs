@@ -4,7 +4,7 @@ use std::path::Path;
 
 use berth_api::{
     Backend, Bytes, Capacity, Change, Error, Found, Handle, Health, HostId, Observed, Op, PoolId,
-    PoolIdentity, Progress, Resize, Result, Sidecar, Source, Usage, VolumeSpec,
+    PoolIdentity, Progress, Resize, Result, Sidecar, Snapshots, Source, Usage, VolumeSpec,
 };
 use berth_tree::Tree;
 
@@ -13,7 +13,7 @@ use crate::handle;
 /// A pool in a directory of this host.
 #[derive(Debug)]
 pub struct Vfs {
-    tree: Tree,
+    pub(crate) tree: Tree,
 }
 
 impl Vfs {
@@ -113,6 +113,10 @@ impl Backend for Vfs {
         self.tree.capacity()
     }
 
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
     fn resize(&self) -> Option<&dyn Resize> {
         Some(self)
     }
@@ -141,7 +145,7 @@ impl Resize for Vfs {
 }
 
 /// The volume that both name.
-fn own(volume: &Handle, sidecar: &Sidecar) -> Result<berth_api::VolumeId> {
+pub(crate) fn own(volume: &Handle, sidecar: &Sidecar) -> Result<berth_api::VolumeId> {
     let id = handle::id(volume)?;
     if id == sidecar.spec.id {
         Ok(id)

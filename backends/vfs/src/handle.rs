@@ -1,15 +1,42 @@
-//! The name of a volume in this backend: `{"id": "<32 hex digits>"}`.
+//! The names of volumes and snapshots in this backend:
+//! `{"id": "<32 hex digits>"}` and `{"snapshot": "<32 hex digits>"}`.
 //!
 //! Nothing but an id ever becomes a path: a handle that was forged or damaged
 //! is refused here.
 
-use berth_api::{Error, Handle, Result, VolumeId};
+use berth_api::{Error, Handle, Result, SnapshotId, VolumeId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Volume {
     id: VolumeId,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Snapshot {
+    snapshot: SnapshotId,
+}
+
+/// The handle of the snapshot `id`.
+pub(crate) fn of_snapshot(id: SnapshotId) -> Handle {
+    Handle(serde_json::to_value(Snapshot { snapshot: id }).expect("an id is a JSON string"))
+}
+
+/// A handle for an entry that may be no snapshot; if so, every call refuses it.
+pub(crate) fn of_snapshot_entry(name: &str) -> Handle {
+    Handle(serde_json::json!({ "snapshot": name }))
+}
+
+/// The id of the snapshot in `handle`.
+///
+/// # Errors
+/// `Corrupt` if it is not what this backend makes.
+pub(crate) fn snapshot_id(handle: &Handle) -> Result<SnapshotId> {
+    serde_json::from_value(handle.0.clone())
+        .map(|Snapshot { snapshot }| snapshot)
+        .map_err(|source| Error::corrupt("not a handle of a snapshot").with_source(source))
 }
 
 /// The handle of the volume `id`.

@@ -7,9 +7,11 @@
 //! | module | noun |
 //! |---|---|
 //! | `backend` | the pool, as a [`berth_api::Backend`] |
-//! | `handle` | its name for a volume |
+//! | `handle` | its names for a volume and a snapshot |
+//! | `snapshots` | the accessor for snapshots |
 
 mod backend;
 mod handle;
+mod snapshots;
 
 pub use backend::Vfs;

@@ -1,5 +1,7 @@
 //! The suite on Btrfs, where the content of a volume is a subvolume.
 
+mod disk;
+
 use std::{
     fs,
     os::unix::fs::MetadataExt as _,
@@ -7,57 +9,20 @@ use std::{
     process::Command,
 };
 
-use berth_api::{
-    Backend,
-    conformance::{DirectoryStage, Stage},
-};
-use berth_vfs::Vfs;
-use tempfile::TempDir;
+use berth_api::{Backend, conformance::Stage};
+use disk::run;
 
-/// A file system of its own, on a loop device.
-struct Disk {
-    stage: TempDir,
-    pool: PathBuf,
+struct Btrfs;
+
+impl disk::Kind for Btrfs {
+    const MEGABYTES: u64 = 256;
+    const MKFS: &'static [&'static str] = &["mkfs.btrfs", "-q"];
 }
 
-impl Stage for Disk {
-    fn fresh() -> Self {
-        let stage = tempfile::tempdir().expect("a temporary directory");
-        let (image, mountpoint) = (stage.path().join("image"), stage.path().join("mountpoint"));
-        let file = fs::File::create(&image).expect("made");
-        file.set_len(256 << 20).expect("sparse");
-        run(Command::new("mkfs.btrfs").arg("-q").arg(&image));
-        fs::create_dir(&mountpoint).expect("made");
-        run(Command::new("mount").args(["-o", "loop"]).args([&image, &mountpoint]));
-        let disk = Self { stage, pool: mountpoint.join("disk/pool") };
-        fs::create_dir(mountpoint.join("disk")).expect("made");
-        disk
-    }
-
-    fn open(&self) -> Box<dyn Backend> {
-        Box::new(Vfs::open("tried", &self.pool))
-    }
-}
-
-impl DirectoryStage for Disk {
-    fn path(&self) -> &Path {
-        &self.pool
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.stage.path().join("mountpoint")).status();
-    }
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().expect("the command is there (btrfs-progs, mount)");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {errors} (this test needs root)");
-}
+type Disk = disk::Disk<Btrfs>;
 
 berth_api::conformance!(Disk);
+berth_api::snapshot_conformance!(Disk);
 berth_api::directory_conformance!(Disk);
 
 mod subvolume {

@@ -34,4 +34,5 @@ impl DirectoryStage for Folder {
 }
 
 berth_api::conformance!(Folder);
+berth_api::snapshot_conformance!(Folder);
 berth_api::directory_conformance!(Folder);

@@ -82,5 +82,5 @@ macro_rules! suites {
 
 suites! {
     ext4: ["mkfs.ext4", "-q", "-F", "-O", "project,quota"], limited_conformance;
-    xfs: ["mkfs.xfs", "-q"], conformance directory_conformance limited_conformance;
+    xfs: ["mkfs.xfs", "-q"], conformance directory_conformance snapshot_conformance limited_conformance;
 }

@@ -22,8 +22,8 @@ prepare_kernel() {
 
 # The versioned package that `linux-image-amd64` stands for at the moment.
 kernel_package() {
-    apt-cache depends linux-image-amd64 2>/dev/null |
-        awk '$1 == "Depends:" && $2 ~ /^linux-image-[0-9]/ { print $2; exit }'
+    { apt-cache depends linux-image-amd64 2>/dev/null || true; } |
+        awk '$1 == "Depends:" && $2 ~ /^linux-image-[0-9]/ && !found++ { print $2 }'
 }
 
 # In a folder of its own, renamed when it is complete: one that was interrupted

@@ -15,6 +15,8 @@ pub(in crate::cli) struct Progress {
     bar: Option<ProgressBar>,
     /// What was said last, so that it is not said again.
     said: String,
+    /// The job's note was shown.
+    noted: bool,
 }
 
 impl Progress {
@@ -26,7 +28,7 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Self { bar, said: String::new() }
+        Self { bar, said: String::new(), noted: false }
     }
 
     /// How often it is worth asking.
@@ -36,6 +38,14 @@ impl Progress {
 
     /// Shows the job as it is now.
     pub(in crate::cli) fn show(&mut self, output: &Output, job: &JobView) {
+        if let (Some(note), false) = (&job.note, self.noted) {
+            self.noted = true;
+            let note = plain(note);
+            match &self.bar {
+                Some(bar) => bar.suspend(|| output.note(&note)),
+                None => output.note(&note),
+            }
+        }
         let text = line(job);
         match &self.bar {
             Some(bar) => bar.set_message(text),

@@ -7,10 +7,14 @@ use serde_json::Value;
 use super::{
     assignment::{Assignment, collect},
     client::path,
+    job::{detach, follow, outcome},
     session::{Session, Status},
+    snapshot::SnapshotPath,
     unsupported,
 };
-use crate::view::{CreateVolume, MountVolume, Mounted, ResizeVolume, SetVolume, VolumeView};
+use crate::view::{
+    CreateVolume, MountVolume, Mounted, ResizeVolume, RollBack, SetVolume, VolumeView,
+};
 
 mod show;
 
@@ -93,11 +97,14 @@ pub(super) enum Command {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         size: String,
     },
-    /// Go back to a snapshot (not built yet)
+    /// Go back to a snapshot; what is there now is kept as another one
     Rollback {
         /// The volume and its snapshot
         #[arg(value_name = "NAME@SNAPSHOT")]
-        snapshot: String,
+        snapshot: SnapshotPath,
+        /// Print the job's id and do not wait
+        #[arg(long)]
+        detach: bool,
     },
     /// Bring a volume to this host (not built yet)
     Move {
@@ -124,12 +131,14 @@ const OPTIONS: &str = "\
 Options of a volume (the same as `docker volume create -d berth -o …`):
   pool=NAME             which pool (default: the configured default-pool)
   size=10G              what it may take, where the pool can limit (`berth doctor` says)
+  from=VOLUME[@SNAPSHOT]
+                        a copy of that volume, or of its snapshot
   uid=N, gid=N          owner of the volume's top directory
   mode=0750             its mode
   access=shared|single  how many hosts may write (default: shared)
   on-remove=delete|retain
                         into the trash for its time, or kept until `volume rm --now`
-Known, and refused until they are built: from, fs, mkfs-options, mount-options, policy,
+Known, and refused until they are built: fs, mkfs-options, mount-options, policy,
 encrypted, kms-key, type, iops, throughput, volume-id, subdir.";
 
 pub(super) fn run(session: &mut Session<'_>, command: Command) -> Result<Status> {
@@ -143,7 +152,7 @@ pub(super) fn run(session: &mut Session<'_>, command: Command) -> Result<Status>
         Command::Unmount { name, id } => unmount(session, &name, id),
         Command::Set { name, options } => set(session, &name, options),
         Command::Resize { name, size } => resize(session, &name, size),
-        Command::Rollback { .. } => Err(unsupported("volume rollback", "snapshots are")),
+        Command::Rollback { snapshot, detach } => rollback(session, &snapshot, detach),
         Command::Move { .. } => Err(unsupported("volume move", "pools of several hosts are")),
         Command::Repair { .. } => Err(unsupported("volume repair", "pools of several hosts are")),
     }
@@ -224,6 +233,16 @@ fn unmount(session: &mut Session<'_>, name: &str, id: String) -> Result<Status> 
     let path = path(["volumes", name, "unmount"]);
     session.client.post::<Value>(&path, &MountVolume { id })?;
     Ok(Status::OK)
+}
+
+fn rollback(session: &mut Session<'_>, to: &SnapshotPath, leave: bool) -> Result<Status> {
+    let request = RollBack { snapshot: to.snapshot.clone() };
+    let job = session.client.post(&path(["volumes", &to.volume, "rollback"]), &request)?;
+    if leave {
+        return detach(session, &job);
+    }
+    let job = follow(session, job)?;
+    outcome(session, &job)
 }
 
 fn set(session: &mut Session<'_>, name: &str, options: Vec<Assignment>) -> Result<Status> {

@@ -19,7 +19,10 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     engine::{Client, Engine},
-    view::{CreateVolume, MountVolume, Mounted, Rebuild, ResizeVolume, SetVolume},
+    view::{
+        CreateSnapshot, CreateVolume, MountVolume, Mounted, Rebuild, ResizeVolume, RollBack,
+        SetVolume,
+    },
 };
 
 use super::{Fault, Guard, Reply, Request, Service, docker::call};
@@ -121,6 +124,20 @@ async fn ask(engine: &Arc<Engine>, route: Route, body: &[u8]) -> Result<Reply> {
         }
         Route::Unmount(name) => {
             engine.unmount(client, &name, &mount_id(body)?).await?;
+            answer::empty()
+        }
+        Route::RollBack(name) => {
+            let request: RollBack = read(body)?;
+            json(&engine.roll_back(&name, &request.snapshot).await?)
+        }
+        Route::Snapshots(volume) => json(&engine.snapshots(volume.as_deref())?),
+        Route::CreateSnapshot(volume) => {
+            let request: CreateSnapshot = read_or_default(body)?;
+            json(&engine.create_snapshot(&volume, request)?)
+        }
+        Route::Snapshot { volume, name } => json(&engine.snapshot(&volume, &name)?),
+        Route::RemoveSnapshot { volume, name } => {
+            engine.remove_snapshot(&volume, &name).await?;
             answer::empty()
         }
         Route::Pools => json(&engine.pools().await),

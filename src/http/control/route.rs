@@ -45,6 +45,26 @@ pub enum Route {
     Mount(String),
     /// `POST /v1/volumes/N/unmount`
     Unmount(String),
+    /// `POST /v1/volumes/N/rollback`
+    RollBack(String),
+    /// `GET /v1/snapshots`, or `GET /v1/volumes/N/snapshots` of one volume
+    Snapshots(Option<String>),
+    /// `POST /v1/volumes/N/snapshots`
+    CreateSnapshot(String),
+    /// `GET /v1/volumes/N/snapshots/S`
+    Snapshot {
+        /// The volume.
+        volume: String,
+        /// The snapshot's name in it.
+        name: String,
+    },
+    /// `DELETE /v1/volumes/N/snapshots/S`
+    RemoveSnapshot {
+        /// The volume.
+        volume: String,
+        /// The snapshot's name in it.
+        name: String,
+    },
     /// `GET /v1/pools`
     Pools,
     /// `GET /v1/pools/N`
@@ -118,6 +138,21 @@ pub fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, 
         ["v1", "volumes", volume, "undelete"] if post => Route::Undelete(name(volume)),
         ["v1", "volumes", volume, "mount"] if post => Route::Mount(name(volume)),
         ["v1", "volumes", volume, "unmount"] if post => Route::Unmount(name(volume)),
+        ["v1", "volumes", volume, "rollback"] if post => Route::RollBack(name(volume)),
+        ["v1", "snapshots"] if get => Route::Snapshots(None),
+        ["v1", "volumes", volume, "snapshots"] => match *method {
+            Method::GET => Route::Snapshots(Some(name(volume))),
+            Method::POST => Route::CreateSnapshot(name(volume)),
+            _ => return allow("GET, POST"),
+        },
+        ["v1", "volumes", volume, "snapshots", snapshot] => {
+            let (volume, name) = (name(volume), name(snapshot));
+            match *method {
+                Method::GET => Route::Snapshot { volume, name },
+                Method::DELETE => Route::RemoveSnapshot { volume, name },
+                _ => return allow("GET, DELETE"),
+            }
+        }
         ["v1", "pools"] if get => Route::Pools,
         ["v1", "pools", "rebuild"] if post => Route::Rebuild(None),
         ["v1", "pools", pool] if get => Route::Pool(name(pool)),
@@ -129,11 +164,11 @@ pub fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, 
             Route::WaitJob { id: name(id), seconds: seconds.unwrap_or(20).min(WAIT_MAX) }
         }
         ["v1", "jobs", id, "cancel"] if post => Route::CancelJob(name(id)),
-        ["v1", "volumes", _, "resize" | "undelete" | "mount" | "unmount"]
+        ["v1", "volumes", _, "resize" | "undelete" | "mount" | "unmount" | "rollback"]
         | ["v1", "pools", _, "rebuild"]
         | ["v1", "jobs", _, "cancel"] => return allow("POST"),
         ["metrics"]
-        | ["v1", "info" | "doctor" | "pools" | "jobs"]
+        | ["v1", "info" | "doctor" | "pools" | "jobs" | "snapshots"]
         | ["v1", "pools" | "jobs", _]
         | ["v1", "jobs", _, "wait"] => return allow("GET"),
         _ => {
@@ -237,6 +272,20 @@ mod tests {
             (Method::POST, "/v1/volumes/db/undelete", Route::Undelete(n())),
             (Method::POST, "/v1/volumes/db/mount", Route::Mount(n())),
             (Method::POST, "/v1/volumes/db/unmount", Route::Unmount(n())),
+            (Method::POST, "/v1/volumes/db/rollback", Route::RollBack(n())),
+            (Method::GET, "/v1/snapshots", Route::Snapshots(None)),
+            (Method::GET, "/v1/volumes/db/snapshots", Route::Snapshots(Some(n()))),
+            (Method::POST, "/v1/volumes/db/snapshots", Route::CreateSnapshot(n())),
+            (
+                Method::GET,
+                "/v1/volumes/db/snapshots/a",
+                Route::Snapshot { volume: n(), name: "a".to_owned() },
+            ),
+            (
+                Method::DELETE,
+                "/v1/volumes/db/snapshots/a",
+                Route::RemoveSnapshot { volume: n(), name: "a".to_owned() },
+            ),
             (Method::GET, "/v1/pools", Route::Pools),
             (Method::GET, "/v1/pools/db", Route::Pool(n())),
             (Method::POST, "/v1/pools/rebuild", Route::Rebuild(None)),
@@ -289,6 +338,10 @@ mod tests {
             (Method::PUT, "/v1/volumes", "GET, POST"),
             (Method::POST, "/v1/volumes/db", "GET, PATCH, DELETE"),
             (Method::GET, "/v1/volumes/db/mount", "POST"),
+            (Method::GET, "/v1/volumes/db/rollback", "POST"),
+            (Method::POST, "/v1/snapshots", "GET"),
+            (Method::PUT, "/v1/volumes/db/snapshots", "GET, POST"),
+            (Method::POST, "/v1/volumes/db/snapshots/a", "GET, DELETE"),
             (Method::DELETE, "/v1/pools/db", "GET"),
             (Method::GET, "/v1/pools/db/rebuild", "POST"),
             (Method::GET, "/v1/jobs/db/cancel", "POST"),

@@ -19,14 +19,19 @@ use std::{
 
 use berth_api::{Context as _, Error, Result};
 use nix::{
-    dir::{Entry, OwningIter, Type},
+    dir::OwningIter,
     errno::Errno,
     fcntl::{AtFlags, OFlag, RenameFlags, renameat2},
     sys::stat::{SFlag, fstat, fstatat},
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::{Dir, is_self_or_parent, open_beneath, subvolume};
+use super::{
+    Dir, is_self_or_parent,
+    listing::is_directory,
+    object::{Object, read_directory},
+    open_beneath, subvolume,
+};
 use crate::{failpoint, mounts};
 
 /// Levels that are open at a time; each takes two descriptors.
@@ -113,14 +118,15 @@ impl Walk<'_> {
 
     fn descend(&mut self, name: CString) -> Result<()> {
         let parent = self.levels.last().map_or(self.root, |level| level.directory.as_fd());
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-        let opened = open_beneath(parent, name.as_c_str(), flags);
-        let descriptor = match opened.as_ref().map_err(io::Error::raw_os_error) {
-            Err(Some(libc::ENOENT)) => return Ok(()),
-            Err(Some(libc::EXDEV)) => return Err(mounted(&name)),
-            _ => opened.context(|| look(&name))?,
+        let found = Object::find(&parent, &name).context(|| look(&name))?;
+        let object = match found {
+            Object::Gone => return Ok(()),
+            Object::Mount { .. } => return Err(mounted(&name)),
+            Object::Here(object, stat) if stat.is_directory() => object,
+            // No longer one.
+            Object::Here(..) => return erase(parent, &name).context(|| remove(&name)),
         };
-        let directory = Dir { descriptor };
+        let directory = read_directory(&object).context(|| look(&name))?;
         let device = fstat(&directory).map_err(io::Error::from).context(|| look(&name))?.st_dev;
         let entries = directory.stream().context(|| look(&name))?;
         self.levels.push(Level { name, directory, device, entries, fed: false, read: 0 });
@@ -221,18 +227,6 @@ fn refuse_mounts_below(path: &PathBuf, name: &CStr) -> Result<()> {
         return Err(mounted(name));
     }
     Ok(())
-}
-
-/// File systems without types in their listings are asked entry by entry.
-fn is_directory(parent: &Dir, entry: &Entry) -> io::Result<bool> {
-    if let Some(kind) = entry.file_type() {
-        return Ok(kind == Type::Directory);
-    }
-    match fstatat(parent, entry.file_name(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR),
-        Err(Errno::ENOENT) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn mounted(name: &CStr) -> Error {

@@ -13,7 +13,7 @@ use std::{
 use berth_api::Result;
 
 /// Levels that are open at a time.
-const LEVELS: usize = 32;
+const LEVELS: usize = 64;
 
 /// What a walk does on its way.
 pub(super) trait Visitor {
@@ -43,11 +43,19 @@ pub(super) trait Visitor {
 pub(super) struct Names {
     /// Each with its NUL.
     bytes: Vec<u8>,
+    count: usize,
 }
 
 impl Names {
+    pub(super) fn one(name: &CStr) -> Self {
+        let mut names = Self::default();
+        names.push(name);
+        names
+    }
+
     pub(super) fn push(&mut self, name: &CStr) {
         self.bytes.extend_from_slice(name.to_bytes_with_nul());
+        self.count += 1;
     }
 
     /// Takes the last one.
@@ -56,7 +64,22 @@ impl Names {
         let start = names.iter().rposition(|byte| *byte == 0).map_or(0, |end| end + 1);
         let name = CStr::from_bytes_with_nul(&self.bytes[start..]).ok()?.to_owned();
         self.bytes.truncate(start);
+        self.count -= 1;
         Some(name)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// In the order they were added.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &CStr> {
+        let mut rest = self.bytes.as_slice();
+        std::iter::from_fn(move || {
+            let name = CStr::from_bytes_until_nul(rest).ok()?;
+            rest = &rest[name.to_bytes_with_nul().len()..];
+            Some(name)
+        })
     }
 }
 
@@ -100,9 +123,11 @@ mod tests {
         for name in [c"a", c"\xff\xfe", c"long name"] {
             names.push(name);
         }
+        assert_eq!(names.count(), 3);
+        assert_eq!(names.iter().collect::<Vec<_>>(), [c"a", c"\xff\xfe", c"long name"]);
         for name in [c"long name", c"\xff\xfe", c"a"] {
             assert_eq!(names.pop().as_deref(), Some(name));
         }
-        assert_eq!(names.pop(), None);
+        assert_eq!((names.pop(), names.count()), (None, 0));
     }
 }

@@ -1,0 +1,100 @@
+//! Carrying content from one folder of the pool to another.
+//!
+//! | where | how |
+//! |---|---|
+//! | Btrfs, no subvolume within | a snapshot of the subvolume: one moment, at once |
+//! | XFS with reflink, Btrfs otherwise | file by file, the data shared |
+//! | elsewhere | file by file, the data written again, holes kept |
+//!
+//! A subvolume within becomes an empty directory in a snapshot of the one around
+//! it, so that such content is carried file by file.
+
+use berth_api::{Bytes, Context as _, Estimate, Method, Op, Result};
+use berth_host::{
+    beneath::{
+        Dir,
+        copy::{self, Way},
+    },
+    durable,
+};
+
+use crate::volume::DATA;
+
+/// What tells of each file of a copy which file it was made of, and whether that
+/// changed since. See `berth_host::beneath::copy`.
+pub(crate) const ORIGINS: &str = "origins";
+
+/// What carrying `data` would take. The space of a copy is counted only if
+/// `measure`: that walks the tree.
+pub(crate) fn estimate(data: &Dir, op: &Op, measure: bool) -> Result<Estimate> {
+    let method = method(data)?;
+    let bytes = if method == Method::Copy && measure {
+        Bytes(copy::measure(data, op)?.allocated)
+    } else {
+        Bytes(0)
+    };
+    Ok(Estimate { method, bytes })
+}
+
+fn method(data: &Dir) -> Result<Method> {
+    let what = || "look how the content can be carried";
+    if data.is_subvolume().context(what)? && !data.has_nested_subvolumes().context(what)? {
+        return Ok(Method::Instant);
+    }
+    Ok(match copy::way(data).context(what)? {
+        Way::Reflink => Method::Reflink,
+        Way::Copy => Method::Copy,
+    })
+}
+
+/// Copies `data` into `folder`, durably, in the place of what an interrupted
+/// attempt left there. `prepare` sees the new directory before anything is in it,
+/// where the content is not shared as a whole.
+///
+/// # Errors
+/// `Exhausted` if it does not fit; `Conflict` if cancelled. What is there then is
+/// a half.
+pub(crate) fn carry(
+    op: &Op,
+    data: &Dir,
+    folder: &Dir,
+    prepare: impl FnOnce(&Dir) -> Result<()>,
+) -> Result<Method> {
+    discard(op, folder)?;
+    let method = method(data)?;
+    let way = match method {
+        Method::Instant => {
+            // The kernel commits it at once.
+            data.snapshot_subvolume(folder, DATA, false).context(|| "snapshot the subvolume")?;
+            return Ok(method);
+        }
+        Method::Reflink => Way::Reflink,
+        Method::Copy => Way::Copy,
+    };
+    let what = || "copy the content";
+    folder.make_volume(DATA, 0o700).context(what)?;
+    let to = folder.open_dir(DATA).context(what)?;
+    prepare(&to)?;
+    let copied = copy::tree(&copy::Request { from: data, to: &to, way, origins: true, op })?;
+    if let Some(origins) = copied.origins {
+        durable::replace(folder, ORIGINS, &origins.to_bytes()).context(what)?;
+    }
+    if copied.mounts_left_out > 0 {
+        tracing::warn!(count = copied.mounts_left_out, "mounts within the content were left out");
+    }
+    if copied.not_cloned > 0 {
+        tracing::warn!(
+            count = copied.not_cloned,
+            "files could not share their data, and were copied"
+        );
+    }
+    // Once for all files: a sync of each would take longer than their copy.
+    to.sync_file_system().context(what)?;
+    Ok(method)
+}
+
+/// Removes what an interrupted attempt left in `folder`.
+pub(crate) fn discard(op: &Op, folder: &Dir) -> Result<()> {
+    folder.remove_tree(DATA, &mut || op.check())?;
+    folder.remove_tree(ORIGINS, &mut || op.check())
+}

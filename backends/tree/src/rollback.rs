@@ -1,0 +1,147 @@
+//! Going back to a snapshot, without losing what is there now.
+//!
+//! ```text
+//!                     .rollback/data          a copy of the snapshot, being made
+//! (sync, rename)      .rollback.ready/data    whole: from here on it goes forward
+//! (write)             snapshots/<kept>/snapshot.json
+//! (rename)  data ──▶ snapshots/<kept>/data    the volume has no content for a moment
+//! (rename)  .rollback.ready/data ──▶ data
+//! ```
+//! Two renames and not one exchange: after an exchange nothing tells the two
+//! contents apart, and a repetition would take the old one for the copy. Each
+//! step can be repeated, and looks at what is there.
+
+use std::io::{self, ErrorKind as Io};
+
+use berth_api::{Change, Context as _, Op, Result, SnapshotId, SnapshotSidecar, VolumeId};
+use berth_host::{beneath::Dir, durable};
+
+use crate::{
+    content,
+    pool::Tree,
+    snapshot::{self, SNAPSHOTS},
+    volume::{DATA, made, read_sidecar},
+};
+
+/// The copy while it is being made.
+const STAGE: &str = ".rollback";
+/// The copy when it is whole.
+const READY: &str = ".rollback.ready";
+
+impl Tree {
+    /// Puts a copy of the snapshot `to` in the place of the content, owner and mode
+    /// of its top included; what was there becomes the snapshot that `kept`
+    /// describes. See `berth_api::Snapshots::roll_back`.
+    ///
+    /// # Errors
+    /// `NotFound` if volume or snapshot are not there; `Exhausted` if the copy does
+    /// not fit; `Busy` if something is mounted on the content.
+    pub fn roll_back(&self, op: &Op, to: SnapshotId, kept: &SnapshotSidecar) -> Result<Change> {
+        let id = kept.volume;
+        let what = || format!("pool `{}`: roll volume {id} back", self.name);
+        let volume = self.live(id)?;
+        let place = format!("{SNAPSHOTS}/{}", kept.id);
+        if !is_exchanged(&volume, &place).context(what)? {
+            if !volume.has(READY).context(what)? {
+                let data = self.origin(id, Some(to))?;
+                self.stage(op, &volume, &data).context(what)?;
+            }
+            exchange(&volume, &place, kept).context(what)?;
+        }
+        heal(&volume).context(what)?;
+        let limit = read_sidecar(&volume, id).ok().and_then(|own| own.spec.options.size);
+        self.adopt_content(&volume, limit).context(what)?;
+        snapshot::freeze(&volume.open_dir(&place).context(what)?).context(what)?;
+        clear(&volume).context(what)?;
+        Ok(Change::Done)
+    }
+
+    /// Makes the whole copy, which counts for itself.
+    fn stage(&self, op: &Op, volume: &Dir, data: &Dir) -> Result<()> {
+        let what = || "copy the snapshot";
+        made(volume.make_dir(STAGE, 0o700)).context(what)?;
+        let stage = volume.open_dir(STAGE).context(what)?;
+        content::carry(op, data, &stage, |new| self.prepare_content(new))?;
+        stage.sync().context(what)?;
+        volume.rename(STAGE, volume, READY).and_then(|()| volume.sync()).context(what)
+    }
+
+    /// Takes an unfinished rollback back: `false` if the content was exchanged
+    /// already.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn undo_roll_back(&self, op: &Op, id: VolumeId, kept: SnapshotId) -> Result<bool> {
+        let what = || format!("pool `{}`: undo a rollback of volume {id}", self.name);
+        let volume = self.live(id)?;
+        if is_exchanged(&volume, &format!("{SNAPSHOTS}/{kept}")).context(what)? {
+            return Ok(false);
+        }
+        for name in [STAGE, READY, &format!("{SNAPSHOTS}/{kept}")] {
+            let Some((folder, name)) = parent(&volume, name).context(what)? else { continue };
+            folder.remove_tree(name, &mut || op.check()).context(what)?;
+            folder.sync().context(what)?;
+        }
+        Ok(true)
+    }
+}
+
+/// The old content becomes the kept snapshot's.
+fn exchange(volume: &Dir, place: &str, kept: &SnapshotSidecar) -> Result<()> {
+    let what = || "keep the present content";
+    let keep = || -> io::Result<()> {
+        made(volume.make_dir(SNAPSHOTS, 0o700))?;
+        made(volume.make_dir(place, 0o700))?;
+        volume.open_dir(SNAPSHOTS)?.sync()?;
+        let folder = volume.open_dir(place)?;
+        durable::replace(&folder, snapshot::SIDECAR, &kept.to_bytes())?;
+        volume.rename(DATA, &folder, DATA)?;
+        folder.sync()?;
+        volume.sync()
+    };
+    keep().context(what)
+}
+
+/// Puts a whole copy in the place of content that was moved away: the middle of a
+/// rollback, met by itself or by whoever needs the volume.
+pub(crate) fn heal(volume: &Dir) -> io::Result<()> {
+    if volume.has(DATA)? || !volume.has(READY)? {
+        return Ok(());
+    }
+    let ready = volume.open_dir(READY)?;
+    ready.rename(DATA, volume, DATA)?;
+    volume.sync()?;
+    ready.sync()
+}
+
+/// Whether the old content was moved away already.
+fn is_exchanged(volume: &Dir, place: &str) -> io::Result<bool> {
+    match volume.open_dir(place) {
+        Ok(folder) => folder.has(DATA),
+        Err(error) if error.kind() == Io::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the copy came in goes, and copies of a rollback that nobody remembers.
+pub(crate) fn clear(volume: &Dir) -> Result<()> {
+    let mut cleared = false;
+    for name in [STAGE, READY] {
+        if volume.has(name).context(|| "look for a copy")? {
+            volume.remove_tree(name, &mut || Ok(()))?;
+            cleared = true;
+        }
+    }
+    if cleared { volume.sync().context(|| "clear up") } else { Ok(()) }
+}
+
+/// The folder that `path` lies in and its last component; `None` if that folder is
+/// not there.
+fn parent<'a>(volume: &Dir, path: &'a str) -> io::Result<Option<(Dir, &'a str)>> {
+    let (folder, name) = path.rsplit_once('/').unwrap_or((".", path));
+    match volume.open_dir(folder) {
+        Ok(folder) => Ok(Some((folder, name))),
+        Err(error) if error.kind() == Io::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

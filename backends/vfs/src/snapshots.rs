@@ -1,0 +1,122 @@
+//! Snapshots of directory volumes, in the words of [`berth_api::Snapshots`].
+
+use berth_api::{
+    Change, Error, Estimate, FoundSnapshot, Handle, Observed, Op, Origin, Progress, Result,
+    Sidecar, SnapshotId, SnapshotSidecar, Snapshots,
+};
+
+use crate::{
+    Vfs,
+    backend::own,
+    handle::{self, snapshot_id},
+};
+
+impl Snapshots for Vfs {
+    fn estimate(&self, op: &Op, origin: Origin<'_>, measure: bool) -> Result<Estimate> {
+        op.check()?;
+        let snapshot = origin.snapshot.map(snapshot_id).transpose()?;
+        self.tree.estimate(op, handle::id(origin.volume)?, snapshot, measure)
+    }
+
+    fn plan(&self, op: &Op, volume: &Handle, id: SnapshotId) -> Result<Handle> {
+        op.check()?;
+        handle::id(volume)?;
+        self.tree.check()?;
+        Ok(handle::of_snapshot(id))
+    }
+
+    fn create(
+        &self,
+        op: &Op,
+        volume: &Handle,
+        snapshot: &Handle,
+        sidecar: &SnapshotSidecar,
+        quiet: &dyn Fn() -> bool,
+    ) -> Result<Progress<SnapshotSidecar>> {
+        op.check()?;
+        own_snapshot(snapshot, sidecar)?;
+        self.tree.create_snapshot(op, handle::id(volume)?, sidecar, quiet).map(Progress::Ready)
+    }
+
+    fn remove(&self, op: &Op, volume: &Handle, snapshot: &Handle) -> Result<Progress<Change>> {
+        op.check()?;
+        self.tree.remove_snapshot(handle::id(volume)?, snapshot_id(snapshot)?).map(Progress::Ready)
+    }
+
+    fn purge(&self, op: &Op, volume: &Handle, snapshot: &Handle) -> Result<Progress<Change>> {
+        op.check()?;
+        handle::id(volume)?;
+        self.tree.purge_snapshot(op, snapshot_id(snapshot)?).map(Progress::Ready)
+    }
+
+    fn sweep(&self, op: &Op) -> Result<()> {
+        op.check()?;
+        self.tree.sweep(op)
+    }
+
+    fn inspect(&self, op: &Op, volume: &Handle, snapshot: &Handle) -> Result<Observed> {
+        op.check()?;
+        self.tree.inspect_snapshot(handle::id(volume)?, snapshot_id(snapshot)?)
+    }
+
+    fn list(&self, op: &Op, volume: &Handle) -> Result<Vec<FoundSnapshot>> {
+        let entries = self.tree.list_snapshots(op, handle::id(volume)?)?;
+        let found = entries.into_iter().map(|entry| FoundSnapshot {
+            handle: handle::of_snapshot_entry(&entry.name),
+            entry: entry.name,
+            sidecar: entry.sidecar,
+        });
+        Ok(found.collect())
+    }
+
+    fn clone_into(
+        &self,
+        op: &Op,
+        origin: Origin<'_>,
+        volume: &Handle,
+        sidecar: &Sidecar,
+    ) -> Result<Progress<Change>> {
+        op.check()?;
+        own(volume, sidecar)?;
+        let snapshot = origin.snapshot.map(snapshot_id).transpose()?;
+        self.tree
+            .clone_volume(op, handle::id(origin.volume)?, snapshot, sidecar)
+            .map(Progress::Ready)
+    }
+
+    fn roll_back(
+        &self,
+        op: &Op,
+        volume: &Handle,
+        snapshot: &Handle,
+        kept: &Handle,
+        sidecar: &SnapshotSidecar,
+    ) -> Result<Progress<Change>> {
+        op.check()?;
+        own_snapshot(kept, sidecar)?;
+        let id = handle::id(volume)?;
+        if id != sidecar.volume {
+            let other = sidecar.volume;
+            return Err(Error::internal(format!(
+                "the handle of {id} came with a description of {other}"
+            )));
+        }
+        self.tree.roll_back(op, snapshot_id(snapshot)?, sidecar).map(Progress::Ready)
+    }
+
+    fn undo_roll_back(&self, op: &Op, volume: &Handle, kept: &Handle) -> Result<bool> {
+        op.check()?;
+        self.tree.undo_roll_back(op, handle::id(volume)?, snapshot_id(kept)?)
+    }
+}
+
+/// The handle and the description are of one snapshot.
+fn own_snapshot(snapshot: &Handle, sidecar: &SnapshotSidecar) -> Result<()> {
+    let id = snapshot_id(snapshot)?;
+    if id == sidecar.id {
+        Ok(())
+    } else {
+        let other = sidecar.id;
+        Err(Error::internal(format!("the handle of {id} came with the description of {other}")))
+    }
+}

@@ -1,0 +1,399 @@
+//! Snapshots: taking and removing them.
+//!
+//! ```text
+//! take:   lock: commit creating ─▶ (no lock) backend.create ─▶ lock: ready (later) ─▶ answer
+//! remove: lock: commit removing ─▶ answer ─▶ backend.remove, purge ─▶ entry dropped (later)
+//! ```
+//! Copying may take long; the volume's lock is not held over it, so that
+//! containers start and stop meanwhile. What keeps the content from being taken
+//! away is the volume's `content` lock. A complete snapshot is durable, so that
+//! the answer needs no commit after it: recovery makes it `ready`.
+
+use std::sync::Arc;
+
+use berth_api::{
+    Backend, Bytes, Consistency, Error, Handle, Op, Progress, Result, SnapshotId, SnapshotName,
+    SnapshotSidecar, Snapshots,
+};
+use jiff::Timestamp;
+
+use super::{
+    Engine,
+    create::faulty,
+    jobs::{Job, UNLIMITED},
+    pool::Pool,
+    repeat::wait,
+    time,
+    volume::Volume,
+};
+use crate::{
+    catalog::{Record, Snapshot, SnapshotState, State},
+    view::{CreateSnapshot, JobView},
+};
+
+/// The kind of its jobs.
+pub(super) const SNAPSHOT: &str = "snapshot";
+/// Snapshots of one volume at most: its record holds them all.
+const MOST: usize = 1000;
+
+impl Engine {
+    /// Takes a snapshot, as a job whose outcome is `VOLUME@NAME`.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` if the name is taken; `Unsupported` if the pool has
+    /// none. What goes wrong later is the job's.
+    pub fn create_snapshot(
+        self: &Arc<Self>,
+        volume: &str,
+        request: CreateSnapshot,
+    ) -> Result<JobView> {
+        self.writable()?;
+        if request.quiesce.is_some() {
+            return Err(Error::unsupported(
+                "`--quiesce` is not available: hooks are not built yet",
+            ));
+        }
+        let volume = self.index.find(volume)?;
+        let name = match request.name {
+            Some(name) => name.parse()?,
+            None => unused_name(&volume, ""),
+        };
+        let record = volume.record();
+        check_name(&record, &name)?;
+        let pool = self.configured(&record.pool)?;
+        if !pool.has_snapshots() {
+            return Err(Error::unsupported(format!("pool `{}` has no snapshots", pool.name)));
+        }
+        let of = Some((volume.id, record.name.to_string()));
+        let job = self.jobs.start(SNAPSHOT, of, Some(&pool.name), Op::new(UNLIMITED));
+        let (engine, own) = (self.clone(), job.clone());
+        tokio::spawn(async move {
+            let taken = engine.take_snapshot(&volume, &pool, name, &own).await;
+            own.end(taken.as_ref().map(Clone::clone));
+        });
+        Ok(job.view())
+    }
+
+    async fn take_snapshot(
+        self: &Arc<Self>,
+        volume: &Arc<Volume>,
+        pool: &Arc<Pool>,
+        name: SnapshotName,
+        job: &Job,
+    ) -> Result<String> {
+        pool.ready().await?;
+        if let Some(bytes) = self.cost(volume, None, pool, job.op.clone()).await? {
+            announce(job, bytes);
+        }
+        let lock = volume.lock().await;
+        let record = self.sound(volume, pool).await?;
+        check_name(&record, &name)?;
+        let (id, handle) = (SnapshotId::random(), record.handle.clone());
+        let handle = pool
+            .run(Op::new(time::CALL), move |backend, op| accessor(backend)?.plan(op, &handle, id))
+            .await?;
+        let sidecar = SnapshotSidecar {
+            id,
+            volume: volume.id,
+            name: name.clone(),
+            created: Timestamp::now(),
+            consistency: Consistency::Live,
+        };
+        let entry = Snapshot { sidecar, handle, state: SnapshotState::Creating };
+        let content = volume.keep_content()?;
+        let mut intent = record.clone();
+        intent.snapshots.push(entry.clone());
+        self.commit(volume, intent).await?;
+        volume.write(|life| life.at_work.insert(id));
+        drop(lock);
+        let taken = self.copy_out(volume, pool, &entry, job).await;
+        drop(content);
+        let lock = volume.lock().await;
+        let result = match taken {
+            Ok(sidecar) => {
+                self.amend(volume, |record| {
+                    if let Some(entry) = entry_mut(record, id) {
+                        entry.sidecar = sidecar;
+                        entry.state = SnapshotState::Ready;
+                    }
+                });
+                tracing::info!(volume = %record.name, snapshot = %name, %id, "snapshot taken");
+                Ok(format!("{}@{name}", record.name))
+            }
+            Err(error) => {
+                self.amend(volume, |record| {
+                    if let Some(entry) = entry_mut(record, id) {
+                        entry.state = SnapshotState::Removing;
+                    }
+                });
+                Err(error)
+            }
+        };
+        volume.write(|life| life.at_work.remove(&id));
+        if result.is_err() {
+            self.delete_snapshot(volume, pool, &entry, lock).await;
+        }
+        result
+    }
+
+    /// The effect: repeated while the backend waits for a state of the world.
+    async fn copy_out(
+        &self,
+        volume: &Arc<Volume>,
+        pool: &Pool,
+        entry: &Snapshot,
+        job: &Job,
+    ) -> Result<SnapshotSidecar> {
+        let handle = volume.record().handle;
+        let (mounted, generation) = volume.read(|life| (life.mounted, life.generation));
+        loop {
+            job.op.check()?;
+            let (handle, entry, own) = (handle.clone(), entry.clone(), volume.clone());
+            let copy = pool.copy(job.op.clone(), move |backend, op| {
+                let quiet =
+                    || !mounted && own.read(|life| !life.mounted && life.generation == generation);
+                let snapshots = accessor(backend)?;
+                snapshots.create(op, &handle, &entry.handle, &entry.sidecar, &quiet)
+            });
+            match copy.await? {
+                Progress::Ready(sidecar) => return Ok(sidecar),
+                Progress::Pending { after, because } => {
+                    job.waits(Some(because));
+                    wait(after, &job.op).await;
+                }
+            }
+        }
+    }
+
+    /// Removes a snapshot; what is left of it is deleted in the background.
+    ///
+    /// # Errors
+    /// `NotFound`; `Busy` if a clone is being made of it.
+    pub async fn remove_snapshot(self: &Arc<Self>, volume: &str, name: &str) -> Result<()> {
+        let deadline = time::short(self.setup.installation);
+        let volume = self.index.find(volume)?;
+        find(&volume, name)?;
+        self.writable()?;
+        let lock = volume.lock_by(deadline).await?;
+        let entry = find(&volume, name)?;
+        let id = entry.sidecar.id;
+        let mut record = volume.record();
+        let pool = self.configured(&record.pool)?;
+        if volume.read(|life| life.read.contains_key(&id)) {
+            return Err(Error::busy(format!("a clone of `{}@{name}` is being made", record.name))
+                .with_hint("`berth job ls` shows it"));
+        }
+        if let Some(entry) = entry_mut(&mut record, id) {
+            entry.state = SnapshotState::Removing;
+        }
+        tracing::info!(volume = %record.name, snapshot = name, %id, "snapshot removed");
+        self.commit(&volume, record).await?;
+        let engine = self.clone();
+        tokio::spawn(async move { engine.delete_snapshot(&volume, &pool, &entry, lock).await });
+        Ok(())
+    }
+
+    /// Deletes a snapshot that is being removed, whole or half; the lock is let go
+    /// of as soon as it is out of the volume.
+    pub(super) async fn delete_snapshot(
+        self: &Arc<Self>,
+        volume: &Arc<Volume>,
+        pool: &Arc<Pool>,
+        entry: &Snapshot,
+        lock: tokio::sync::OwnedMutexGuard<()>,
+    ) {
+        let id = entry.sidecar.id;
+        volume.write(|life| life.at_work.insert(id));
+        let removed = self
+            .on_snapshot(volume, pool, entry, |snapshots, op, volume, snapshot| {
+                snapshots.remove(op, volume, snapshot)
+            })
+            .await;
+        drop(lock);
+        let deleted = match removed {
+            Ok(()) => {
+                let (handle, snapshot) = (volume.record().handle, entry.handle.clone());
+                pool.walk(Op::new(UNLIMITED), move |backend, op| {
+                    accessor(backend)?.purge(op, &handle, &snapshot)
+                })
+                .await
+                .map(drop)
+            }
+            Err(error) => Err(error),
+        };
+        let _lock = volume.lock().await;
+        volume.write(|life| life.at_work.remove(&id));
+        match deleted {
+            Ok(()) => self.amend(volume, |record| {
+                record.snapshots.retain(|entry| entry.sidecar.id != id);
+            }),
+            // It stays `removing`: recovery and the housekeeper try again.
+            Err(error) => {
+                let name = volume.record().name;
+                tracing::warn!(volume = %name, %id, error = %error.chain(), "delete a snapshot");
+                self.try_again(volume);
+            }
+        }
+    }
+
+    async fn on_snapshot(
+        &self,
+        volume: &Volume,
+        pool: &Pool,
+        entry: &Snapshot,
+        call: fn(&dyn Snapshots, &Op, &Handle, &Handle) -> Result<Progress<berth_api::Change>>,
+    ) -> Result<()> {
+        let snapshot = entry.handle.clone();
+        self.until_ready(pool, volume, move |backend, op, record| {
+            call(accessor(backend)?, op, &record.handle, &snapshot)
+        })
+        .await
+    }
+
+    /// Settles what a crash left of a volume's snapshots; the caller has the lock.
+    pub(super) async fn recover_snapshots(
+        self: &Arc<Self>,
+        volume: &Arc<Volume>,
+        pool: &Arc<Pool>,
+    ) -> Result<()> {
+        for entry in volume.record().snapshots {
+            let id = entry.sidecar.id;
+            if entry.state == SnapshotState::Ready || volume.read(|life| life.at_work.contains(&id))
+            {
+                continue;
+            }
+            if entry.state == SnapshotState::Creating
+                && let Some(sidecar) = self.complete(volume, pool, &entry).await?
+            {
+                self.amend(volume, |record| {
+                    if let Some(entry) = entry_mut(record, id) {
+                        entry.sidecar = sidecar;
+                        entry.state = SnapshotState::Ready;
+                    }
+                });
+                continue;
+            }
+            self.amend(volume, |record| {
+                if let Some(entry) = entry_mut(record, id) {
+                    entry.state = SnapshotState::Removing;
+                }
+            });
+            // The task waits for the lock, which its caller has.
+            let (engine, volume, pool) = (self.clone(), volume.clone(), pool.clone());
+            volume.write(|life| life.at_work.insert(id));
+            tokio::spawn(async move {
+                let lock = volume.lock().await;
+                engine.delete_snapshot(&volume, &pool, &entry, lock).await;
+            });
+        }
+        Ok(())
+    }
+
+    /// What a snapshot that was being taken says of itself, if it is whole; synced
+    /// again, since whoever made it may have been killed before that.
+    async fn complete(
+        &self,
+        volume: &Volume,
+        pool: &Pool,
+        entry: &Snapshot,
+    ) -> Result<Option<SnapshotSidecar>> {
+        let (handle, entry) = (volume.record().handle, entry.clone());
+        pool.run(Op::new(time::CALL), move |backend, op| {
+            let snapshots = accessor(backend)?;
+            match snapshots.inspect(op, &handle, &entry.handle)? {
+                berth_api::Observed::Present { .. } => {}
+                _ => return Ok(None),
+            }
+            let whole = snapshots.create(op, &handle, &entry.handle, &entry.sidecar, &|| false)?;
+            Ok(whole.ready())
+        })
+        .await
+    }
+
+    /// A volume that can be worked on; the caller has the lock.
+    ///
+    /// # Errors
+    /// `NotFound`, `Corrupt` if it is faulty, `Unavailable`.
+    pub(super) async fn sound(
+        self: &Arc<Self>,
+        volume: &Arc<Volume>,
+        pool: &Arc<Pool>,
+    ) -> Result<Record> {
+        pool.ready().await?;
+        let record = volume.record();
+        match &record.state {
+            State::Ready => {}
+            State::Faulty { during, error } => return Err(faulty(&record.name, during, error)),
+            State::Creating { .. } => return Err(volume.still_busy()),
+            _ => return Err(Error::not_found(format!("no such volume: `{}`", record.name))),
+        }
+        self.finish_what_was_begun(volume, pool).await?;
+        Ok(volume.record())
+    }
+}
+
+/// The backend's snapshots.
+///
+/// # Errors
+/// `Unsupported` if it has none.
+pub(super) fn accessor(backend: &dyn Backend) -> Result<&dyn Snapshots> {
+    backend.snapshots().ok_or_else(|| Error::unsupported("this pool has no snapshots"))
+}
+
+/// The snapshot of that name.
+///
+/// # Errors
+/// `NotFound`; `Invalid` if that is no name.
+pub(super) fn find(volume: &Volume, name: &str) -> Result<Snapshot> {
+    let name: SnapshotName = name.parse()?;
+    volume.read(|life| {
+        let snapshots = &life.record.snapshots;
+        snapshots
+            .iter()
+            .find(|entry| entry.sidecar.name == name && entry.state == SnapshotState::Ready)
+            .cloned()
+            .ok_or_else(|| {
+                let volume = &life.record.name;
+                Error::not_found(format!("no such snapshot: `{volume}@{name}`"))
+                    .with_hint(format!("`berth snapshot ls {volume}` lists them"))
+            })
+    })
+}
+
+fn check_name(record: &Record, name: &SnapshotName) -> Result<()> {
+    let visible = |entry: &&Snapshot| entry.state != SnapshotState::Removing;
+    if record.snapshots.iter().filter(visible).any(|entry| entry.sidecar.name == *name) {
+        return Err(Error::conflict(format!("snapshot `{}@{name}` exists", record.name))
+            .with_hint("choose another name, or remove that one first"));
+    }
+    if record.snapshots.len() >= MOST {
+        let text = format!("volume `{}` has {MOST} snapshots, which is the most", record.name);
+        return Err(Error::exhausted(text).with_hint("remove some with `berth snapshot rm`"));
+    }
+    Ok(())
+}
+
+/// A name that says when: `20261126T103000Z`, with a number if there is one of
+/// that second.
+pub(super) fn unused_name(volume: &Volume, prefix: &str) -> SnapshotName {
+    let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let taken = |name: &SnapshotName| {
+        volume.read(|life| life.record.snapshots.iter().any(|s| s.sidecar.name == *name))
+    };
+    let names = std::iter::once(format!("{prefix}{time}"))
+        .chain((2..).map(|n| format!("{prefix}{time}-{n}")));
+    names
+        .map(|name| name.parse().expect("letters, digits and dashes"))
+        .find(|name| !taken(name))
+        .expect("there are more numbers than snapshots")
+}
+
+pub(super) fn entry_mut(record: &mut Record, id: SnapshotId) -> Option<&mut Snapshot> {
+    record.snapshots.iter_mut().find(|entry| entry.sidecar.id == id)
+}
+
+/// What a copy takes, as a job says it beforehand.
+pub(super) fn announce(job: &Job, bytes: Bytes) {
+    job.op.set_total(bytes.0);
+    job.note(format!("{bytes} are copied: this file system cannot share data"));
+}
