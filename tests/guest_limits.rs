@@ -263,6 +263,29 @@ fn an_old_volume_is_resized_once_nobody_uses_it() {
     fs::rename(place.join("a/b/file"), place.join("file")).expect("one project");
 }
 
+/// The limit is one of what is there now: not of snapshots, nor of what a rollback
+/// put aside.
+#[test]
+fn going_back_keeps_the_limit_for_what_is_there() {
+    let scene = Scene::new(Kind::Xfs, "");
+    scene.create("db", &json!({ "size": "8M" }));
+    assert!(write(&scene.mount("db").join("one"), 2 * MIB));
+    scene.unmount("db");
+    scene.ok(&["snapshot", "create", "db", "monday"]);
+    assert!(write(&scene.mount("db").join("two"), 5 * MIB), "the snapshot does not count");
+    scene.unmount("db");
+    scene.ok(&["volume", "rollback", "db@monday"]);
+    let exact = 2 * MIB..2 * MIB + LITTLE;
+    poll::holds("what is there now counts", SOON, || {
+        scene.view("db")["used"].as_u64().is_some_and(|used| exact.contains(&used))
+    });
+    assert!(scene.findings("not in force").is_empty());
+    assert_eq!(scene.limited().len(), 1, "{:?}", scene.limited());
+    let place = scene.mount("db");
+    assert!(write(&place.join("two"), 5 * MIB), "what was put aside does not count");
+    assert!(!write(&place.join("three"), 5 * MIB), "the limit holds");
+}
+
 /// Killed between the intent and its effect: the limit is set by recovery.
 #[test]
 fn a_resize_that_was_cut_off_is_finished() {
