@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod database;
+pub mod docker;
 pub mod engine;
 pub mod http;
 pub mod journal;

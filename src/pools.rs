@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use berth_api::{Backend, Error, Result};
-use berth_vfs::Vfs;
+use berth_vfs::{ImageFile, Vfs};
 
-use crate::config::PoolConfig;
+use crate::config::{ImageConfig, PoolConfig};
 
 /// The backend of a configured pool. No I/O.
 ///
@@ -13,9 +13,19 @@ use crate::config::PoolConfig;
 /// `Unsupported` for a backend that this build does not have.
 pub fn open(name: &str, pool: &PoolConfig) -> Result<Arc<dyn Backend>> {
     match pool.backend.as_str() {
-        "vfs" => Ok(Arc::new(Vfs::open(name, &pool.path))),
+        "vfs" => Ok(Arc::new(vfs(name, pool))),
         #[cfg(feature = "testing")]
         "fake" => Ok(Arc::new(berth_fake::Fake::open(name, &pool.path, &pool.extra)?)),
         other => Err(Error::unsupported(format!("pool `{name}`: backend `{other}` is not built"))),
     }
+}
+
+fn vfs(name: &str, pool: &PoolConfig) -> Vfs {
+    let vfs = match pool.image.clone() {
+        Some(ImageConfig { file, size }) => {
+            Vfs::on_image(name, &pool.path, ImageFile { file, size })
+        }
+        None => Vfs::open(name, &pool.path),
+    };
+    vfs.labelled(pool.label.clone())
 }

@@ -7,97 +7,30 @@
 
 mod support;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    io::{self, Write as _},
-    panic::{self, AssertUnwindSafe},
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
-
 use support::{
-    stage::Stage,
-    story::{End, Story},
+    campaign::{self, crash, each, enumerate, firsts},
+    script,
+    story::Tale,
 };
 
-/// Stories told at the same time; they mostly wait for the disk.
-const TELLERS: usize = 3;
-
-/// One pass of one failpoint, and the verb under way.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Pass {
-    name: String,
-    nth: u64,
-    verb: String,
-}
+const TALE: Tale = Tale { script: script::volumes, disk: None };
 
 #[test]
 fn a_kill_at_any_pass_of_any_failpoint_loses_nothing() {
-    let passes = enumerate();
-    let recovered: Mutex<BTreeSet<(String, String)>> = Mutex::default();
-    let missed: Mutex<BTreeSet<Pass>> = Mutex::default();
-    let report = each(&passes, |pass| {
-        let traces = Stage::new("trace");
-        let trace = traces.join("recovery");
-        let Some(lost) = crash(pass) else {
-            missed.lock().expect("no teller panics with it").insert(pass.clone());
-            return Ok(());
-        };
-        let (mut story, lost) = lost;
-        story.revive(&[("BERTH_FAILPOINTS_TRACE", trace.display().to_string())]);
-        story.check(lost.as_ref())?;
-        // Recovery itself is killed at each failpoint that it passes, once for
-        // each failpoint that led to it.
-        for name in names(&fs::read_to_string(&trace).unwrap_or_default()) {
-            let new = recovered
-                .lock()
-                .expect("no teller panics with it")
-                .insert((pass.name.clone(), name.clone()));
-            if new && let Some((mut story, lost)) = crash(pass) {
-                story.revive(&[("BERTH_FAILPOINTS", format!("{name}=kill@1"))]);
-                story.is_up();
-                story.daemon.kill();
-                story.revive(&[]);
-                story.check(lost.as_ref()).map_err(|e| format!("killed again at {name}: {e}"))?;
-            }
-        }
-        Ok(())
-    });
-    assert!(
-        report.is_empty(),
-        "{} of {} passes:\n{}",
-        report.len(),
-        passes.len(),
-        report.join("\n")
-    );
-    let missed = missed.into_inner().expect("no teller panics with it");
-    let reached: BTreeSet<_> =
-        passes.iter().filter(|pass| !missed.contains(pass)).map(|pass| &pass.name).collect();
-    let all: BTreeSet<_> = passes.iter().map(|pass| &pass.name).collect();
-    assert_eq!(reached, all, "failpoints that no kill reached");
-    say(&format!(
-        "{} failpoints, {} passes killed at ({} not reached again), {} kills in recovery",
-        all.len(),
-        passes.len() - missed.len(),
-        missed.len(),
-        recovered.into_inner().expect("no teller panics with it").len(),
-    ));
+    campaign::kill(TALE, &enumerate(TALE), true);
 }
 
 /// The shortest form of the above, for an engine that acts before it records.
 #[test]
 fn a_kill_within_a_create_leaves_all_or_nothing() {
-    let mut passes = enumerate();
+    let mut passes = enumerate(TALE);
     let create = passes.iter().position(|pass| pass.verb == "create").expect("the first verb");
     passes.drain(..create);
     let end = passes.iter().position(|pass| pass.verb != "create").expect("more verbs");
     passes.truncate(end);
     let report = each(&passes, |pass| {
-        let (mut story, lost) = crash(pass).ok_or("the first Create passes in the same order")?;
+        let (mut story, lost) =
+            crash(TALE, pass).ok_or("the first Create passes in the same order")?;
         story.revive(&[]);
         story.check(lost.as_ref())
     });
@@ -112,112 +45,5 @@ fn a_kill_within_a_create_leaves_all_or_nothing() {
 
 #[test]
 fn an_error_at_any_failpoint_is_one_clear_error_and_changes_nothing() {
-    let mut first = BTreeMap::new();
-    for pass in enumerate() {
-        first.entry((pass.name.clone(), pass.verb.clone())).or_insert(pass);
-    }
-    let cases: Vec<_> = first
-        .into_values()
-        .flat_map(|pass| [(pass.clone(), nix::libc::ENOSPC), (pass, nix::libc::EIO)])
-        .collect();
-    let report = each(&cases, |(pass, errno)| {
-        let rule = format!("{}=error:{errno}@{}", pass.name, pass.nth);
-        // What failed in the background is tried again soon.
-        let haste = ("BERTH_TEST_SWEEP_SECONDS", "1".to_owned());
-        let mut story = Story::begin(&[("BERTH_FAILPOINTS", rule), haste]);
-        match story.tell(|_| ()) {
-            End::Told => {}
-            // A start may be refused, with a reason.
-            End::Died(None) if pass.verb == "start" => {
-                let log = story.daemon.log();
-                let answers = story.daemon.is_alive();
-                if log.trim().is_empty() && !answers {
-                    return Err("the daemon ended without a word".to_owned());
-                }
-            }
-            End::Died(lost) => return Err(format!("the daemon died; lost: {lost:?}")),
-        }
-        story.revive(&[]);
-        story.check(None).map_err(|e| format!("{e}\nrefused before: {:?}", story.refusals))
-    });
-    assert!(report.is_empty(), "{} of {} cases:\n{}", report.len(), cases.len(), report.join("\n"));
-    say(&format!("{} errors at failpoints", cases.len()));
-}
-
-/// Tells the story until the daemon dies at `pass`; `None` if it never came
-/// there (background work does not pass in the same order every time).
-fn crash(pass: &Pass) -> Option<(Story, Option<support::operation::Op>)> {
-    for _ in 0..2 {
-        let rule = format!("{}=kill@{}", pass.name, pass.nth);
-        let mut story = Story::begin(&[("BERTH_FAILPOINTS", rule)]);
-        match story.tell(|_| ()) {
-            End::Died(lost) => return Some((story, lost)),
-            End::Told => {}
-        }
-    }
-    None
-}
-
-/// All passes of all failpoints in one story.
-fn enumerate() -> Vec<Pass> {
-    let stage = Stage::new("trace");
-    let trace = stage.join("trace");
-    let mut story = Story::begin(&[("BERTH_FAILPOINTS_TRACE", trace.display().to_string())]);
-    let (mut passes, mut counts) = (Vec::new(), BTreeMap::<String, u64>::new());
-    let mut seen = 0;
-    let end = story.tell(|verb| {
-        let text = fs::read_to_string(&trace).unwrap_or_default();
-        for name in text.lines().skip(seen) {
-            let nth = counts.entry(name.to_owned()).or_default();
-            *nth += 1;
-            passes.push(Pass { name: name.to_owned(), nth: *nth, verb: verb.to_owned() });
-        }
-        seen = text.lines().count();
-    });
-    assert!(matches!(end, End::Told), "{end:?}");
-    assert!(counts.len() > 5, "hardly a failpoint was passed: {counts:?}");
-    passes
-}
-
-/// Runs `tell` for all cases, some at a time; the failures, each with its case.
-fn each<T: Sync + std::fmt::Debug>(
-    cases: &[T],
-    tell: impl Fn(&T) -> Result<(), String> + Sync,
-) -> Vec<String> {
-    let (next, report) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    thread::scope(|scope| {
-        for _ in 0..TELLERS {
-            scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let told = panic::catch_unwind(AssertUnwindSafe(|| tell(case)));
-                    let failure = match told {
-                        Ok(Ok(())) => continue,
-                        Ok(Err(text)) => text,
-                        Err(cause) => message(cause.as_ref()),
-                    };
-                    if std::env::var_os("BERTH_SABOTEUR").is_some() {
-                        // One failure catches a saboteur.
-                        next.store(cases.len(), Ordering::Relaxed);
-                    }
-                    let mut report = report.lock().expect("pushing does not panic");
-                    report.push(format!("{case:?}: {failure}"));
-                }
-            });
-        }
-    });
-    report.into_inner().expect("pushing does not panic")
-}
-
-fn message(cause: &(dyn std::any::Any + Send)) -> String {
-    let text = cause.downcast_ref::<String>().cloned();
-    text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
-}
-
-fn names(trace: &str) -> BTreeSet<String> {
-    trace.lines().map(ToOwned::to_owned).collect()
-}
-
-/// To the terminal, also when the test passes.
-fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    campaign::fail(TALE, &firsts(enumerate(TALE)));
 }

@@ -201,7 +201,7 @@ impl Campaign {
             );
             let id = view["id"].as_str().expect("an id");
             let data = world.pool.join("volumes").join(id).join("data");
-            assert_eq!(support::model::files(&data), files, "kill {kill}: content of `{name}`");
+            assert_eq!(support::content::files(&data), files, "kill {kill}: content of `{name}`");
         }
     }
 }

@@ -128,9 +128,19 @@ fn a_newer_schema_is_not_served_and_not_touched() {
     assert!(diagnosis.contains("newer"), "{diagnosis}");
     daemon.stop();
     assert!(fs::read(database(&daemon)).expect("ours") == before, "it was touched");
-    catalog::execute(&database(&daemon), "PRAGMA user_version = 1");
+    catalog::execute(&database(&daemon), "PRAGMA user_version = 2");
     daemon.restart();
     assert_whole(&daemon);
+}
+
+#[test]
+fn an_older_schema_is_copied_and_migrated() {
+    let stage = stage("older");
+    let mut daemon = furnished(&stage);
+    damage(&mut daemon, "DROP TABLE quiesced; PRAGMA user_version = 1");
+    daemon.restart();
+    assert_whole(&daemon);
+    assert!(database(&daemon).with_file_name("berth.db.schema-1").exists());
 }
 
 /// Damages the files of a stopped daemon; afterwards only the control socket is

@@ -6,27 +6,21 @@
 
 mod support;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use serde_json::json;
 use support::{
-    daemon::{Daemon, Setup},
     load::Client,
-    loopfs::{Kind, LoopFs},
-    namespace,
+    loopfs::Kind,
+    machine::{Layout, Machine},
     operation::Op,
     poll::{self, SOON},
     random::{self, Random},
-    stage::Stage,
     worker::Worker,
-    world::World,
 };
 
 /// How often each verb is the last before a cut.
-const CUTS: u64 = 3;
+const CUTS: u64 = 2;
 
 #[test]
 fn acknowledged_operations_survive_power_cuts_on_ext4() {
@@ -108,15 +102,6 @@ fn a_purged_volume_stays_purged_after_a_cut() {
     }
 }
 
-/// Where root and pool lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layout {
-    /// On two file systems, so that a sync of one hides nothing of the other.
-    Apart,
-    /// On one, as most hosts have it.
-    Together,
-}
-
 fn campaign(kind: Kind, layout: Layout) {
     let seed = random::seed();
     let mut machine = Machine::new(kind, layout);
@@ -156,80 +141,6 @@ fn campaign(kind: Kind, layout: Layout) {
             let world = machine.look();
             [worker.slot.traces(&world), world.leftovers()].concat()
         });
-    }
-}
-
-/// A daemon on file systems whose power can be cut.
-struct Machine {
-    daemon: Option<Daemon>,
-    client: Client,
-    setup: Setup,
-    pool: PathBuf,
-    disks: Vec<LoopFs>,
-    _stage: Stage,
-}
-
-impl Machine {
-    fn new(kind: Kind, layout: Layout) -> Self {
-        namespace::apart();
-        let stage = Stage::new("power");
-        let mut disks = vec![LoopFs::new(stage.path(), "disk", kind, 320)];
-        if layout == Layout::Apart {
-            disks.push(LoopFs::new(stage.path(), "pool", kind, 320));
-        }
-        let pool = disks.last().expect("one at least").path().join("volumes");
-        fs::create_dir(&pool).expect("an empty file system");
-        fs::File::open(disks.last().expect("one at least").path())
-            .and_then(|directory| directory.sync_all())
-            .expect("a directory syncs");
-        let config = format!("[pools.default]\nbackend = \"vfs\"\npath = \"{}\"\n", pool.display());
-        let mut setup = Setup::new(&stage)
-            .config(&stage, &config)
-            .env("BERTH_LOG", "warn")
-            .env("BERTH_TEST_BOOT_ID", "0");
-        setup.root = disks[0].path().join("root");
-        let client = Client::new(&setup.plugin_socket, &setup.control_socket);
-        let daemon = Some(setup.clone().start());
-        Self { daemon, client, setup, pool, disks, _stage: stage }
-    }
-
-    fn daemon(&mut self) -> &mut Daemon {
-        self.daemon.as_mut().expect("it is on")
-    }
-
-    /// Power off, and the disks as they were left.
-    fn cut(&mut self) {
-        let cuts: Vec<_> = self.disks.iter().map(LoopFs::arm).collect();
-        for cut in cuts {
-            cut.now();
-        }
-        self.daemon().kill();
-        self.daemon = None;
-        // The pool's mounts lie below the root's file system: it goes last.
-        support::mounts::detach_below(&self.setup.root.join("mounts"));
-        for disk in self.disks.iter().rev() {
-            disk.unmount();
-        }
-        for disk in &self.disks {
-            disk.mount();
-        }
-    }
-
-    fn boot(&mut self, id: u64) {
-        self.daemon = None;
-        self.client.reconnect();
-        self.daemon = Some(self.setup.clone().env("BERTH_TEST_BOOT_ID", id.to_string()).start());
-        let info = self.daemon().control().info();
-        assert_eq!(info["state"], "ready", "{info}");
-    }
-
-    fn look(&mut self) -> World {
-        World::look(&mut self.client, &self.setup.root, &self.pool)
-    }
-
-    /// The state that the catalog has on the disk, not the one that is shown.
-    fn stored_state(&self, name: &str) -> Option<String> {
-        support::catalog::state(&self.setup.root.join("berth.db"), name)
     }
 }
 

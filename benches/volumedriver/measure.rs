@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::{
     daemon::{Daemon, Disk, Setup},
     figures::{Samples, Table, ms, per_second},
     load::Client,
-    trace::Trace,
+    trace::{self, Trace},
 };
 
 /// Files in the volumes that are removed while Get is measured.
@@ -138,21 +138,14 @@ pub(crate) fn syncs(setup: &Setup, table: &mut Table) -> Syncs {
         let mut client = daemon.client();
         let mut calls = Vec::new();
         for n in 0..CALLS {
-            let start = since_1970();
+            let start = trace::now();
             call(verb, n, &mut client);
-            calls.push((start, since_1970()));
+            calls.push((start, trace::now()));
             // What follows an answer must not be taken for part of the next call.
             thread::sleep(Duration::from_millis(8));
         }
         let syncs = trace.end();
-        // The middle one of the calls: what follows an answer may begin before
-        // the client has read it.
-        let mut within: Vec<_> = calls
-            .iter()
-            .map(|(start, end)| syncs.iter().filter(|at| (start..=end).contains(at)).count())
-            .collect();
-        within.sort_unstable();
-        let before = within[CALLS / 2];
+        let before = trace::within(&syncs, &calls);
         let all = per_second(syncs.len(), Duration::from_secs(CALLS as u64));
         table.row(
             &format!("syncs per {verb} before its answer (and in all)"),
@@ -162,11 +155,6 @@ pub(crate) fn syncs(setup: &Setup, table: &mut Table) -> Syncs {
         counted.insert(verb, before);
     }
     counted
-}
-
-/// Seconds, on the clock that strace prints.
-fn since_1970() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()
 }
 
 /// Latency of each durable verb with one client.

@@ -21,7 +21,10 @@ needs_of() {
     need_compiler
     case $1 in
     shell) need shellcheck shellcheck ;;
-    engine) need_engine ;;
+    engine)
+        need_engine
+        need mkfs.xfs xfsprogs
+        ;;
     directories)
         need mkfs.btrfs btrfs-progs
         need mkfs.ext4 e2fsprogs
@@ -41,6 +44,7 @@ needs_of() {
         # Some of what saboteurs must not pass runs in the guest.
         [[ $1 == crash ]] || need_vm
         need mkfs.ext4 e2fsprogs
+        need mkfs.btrfs btrfs-progs
         need mkfs.xfs xfsprogs
         need losetup mount
         need strace strace
@@ -171,8 +175,9 @@ lane_directories() { run_tests directories; }
 
 lane_engine() { run_tests engine; }
 
-# At least this many random kills.
+# At least this many random kills; with --long all passes of failpoints in loops.
 lane_crash() {
+    export BERTH_LONG=${BERTH_LONG:-${long:-0}}
     export BERTH_KILLS=${BERTH_KILLS:-$((${long:-0} ? 3000 : 100))}
     run_tests crash
 }

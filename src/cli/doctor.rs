@@ -28,12 +28,16 @@ fn text(diagnosis: &Diagnosis) -> String {
         let word = match finding.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
             Severity::Ok => "ok",
         };
         let _ =
             writeln!(text, "{word:<8} {}: {}", plain(&finding.subject), plain(&finding.message));
         if let Some(hint) = &finding.hint {
-            let _ = writeln!(text, "{:<8} hint: {}", "", plain(hint));
+            for (index, line) in hint.lines().enumerate() {
+                let word = if index == 0 { "hint: " } else { "      " };
+                let _ = writeln!(text, "{:<8} {word}{}", "", plain(line));
+            }
         }
     }
     let count =
@@ -59,11 +63,16 @@ mod tests {
         };
         let diagnosis = Diagnosis {
             healthy: false,
-            findings: vec![finding(Severity::Error, Some("mount it")), finding(Severity::Ok, None)],
+            findings: vec![
+                finding(Severity::Error, Some("mount it")),
+                finding(Severity::Note, Some("add\nthis")),
+                finding(Severity::Ok, None),
+            ],
         };
         assert_eq!(
             text(&diagnosis),
             "error    pool `fast`: it is there\n         hint: mount it\n\
+             note     pool `fast`: it is there\n         hint: add\n               this\n\
              ok       pool `fast`: it is there\n1 error, 0 warnings\n"
         );
     }

@@ -1,6 +1,6 @@
 //! `berth pool`
 
-use berth_api::Result;
+use berth_api::{Bytes, Result};
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     session::{Session, Status},
     unsupported,
 };
-use crate::view::{JobView, PoolView, Rebuild};
+use crate::view::{Grow, Grown, JobView, PoolView, Rebuild};
 
 #[derive(Debug, Subcommand)]
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
@@ -23,10 +23,16 @@ pub(super) enum Command {
         #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
         names: Vec<String>,
     },
-    /// Use the new size of the disk beneath (not built yet)
+    /// Make a pool on an image larger, while it is used
+    ///
+    /// Without a size: as large as the configuration says. Raise `size` there too,
+    /// so that it says what is so.
     Grow {
         /// Which pool
-        name: Option<String>,
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// How large, such as 200G
+        size: Option<Bytes>,
     },
     /// Check and repair a pool's own records (not built yet)
     Repair {
@@ -51,7 +57,7 @@ pub(super) fn run(session: &mut Session<'_>, command: Command) -> Result<Status>
     match command {
         Command::Ls => list(session),
         Command::Inspect { names } => inspect(session, &names),
-        Command::Grow { .. } => Err(unsupported("pool grow", "pools on disks of their own are")),
+        Command::Grow { name, size } => grow(session, &name, size),
         Command::Repair { .. } => {
             Err(unsupported("pool repair", "pools with records of their own are"))
         }
@@ -126,11 +132,24 @@ fn block(pool: &PoolView) -> Block {
     if pool.state != "unconfigured" {
         block.line("trash", exactly(pool.trash));
     }
+    for (name, value) in &pool.details {
+        block.line(name, value.to_string());
+    }
     if pool.stuck > 0 {
         block.line("stuck calls", pool.stuck.to_string());
     }
     block.line("can", pool.capabilities.join(", "));
     block
+}
+
+fn grow(session: &mut Session<'_>, name: &str, size: Option<Bytes>) -> Result<Status> {
+    let grown: Grown = session.client.post(&path(["pools", name, "grow"]), &Grow { size })?;
+    if session.output.json {
+        session.output.json(&grown)?;
+    } else {
+        session.output.data(&format!("{}\n", grown.size))?;
+    }
+    Ok(Status::OK)
 }
 
 fn or_nothing(text: &str) -> String {

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `section` | one table of the file, and how its errors name the place |
 //! | `pool` | `[pools.NAME]` |
+//! | `hooks` | `[hooks.NAME]` |
+//! | `image` | its `file` and `size` |
 //! | `paths` | folders and sockets |
 //! | `duration` | `24h` |
 
@@ -18,16 +20,20 @@ use std::{
     time::Duration,
 };
 
-use berth_api::{Context, Error, ErrorKind, Options, Result, options::nearest};
+use berth_api::{Context, Error, ErrorKind, Label, Options, Result, options::nearest};
 use toml::de::DeTable;
 
 mod duration;
+mod hooks;
+mod image;
 mod paths;
 mod pool;
 mod section;
 #[cfg(test)]
 mod tests;
 
+pub use hooks::{HookConfig, PAUSE};
+pub use image::ImageConfig;
 use paths::FilePaths;
 pub use paths::{
     CONFIG, CONTROL_SOCKET, MANAGED_MOUNTS, Overrides, PLUGIN_SOCKET, Paths, ROOT, RUN,
@@ -45,6 +51,10 @@ pub struct Config {
     pub implicit_create: bool,
     /// All pools, by name.
     pub pools: BTreeMap<String, PoolConfig>,
+    /// How applications are brought to rest, by name. Never has [`PAUSE`].
+    pub hooks: BTreeMap<String, HookConfig>,
+    /// Where Docker serves its API, if the file says so.
+    pub docker_socket: Option<PathBuf>,
 }
 
 /// One `[pools.NAME]`.
@@ -54,17 +64,21 @@ pub struct PoolConfig {
     pub backend: String,
     /// Where it lies.
     pub path: PathBuf,
+    /// What is mounted there by Berth itself.
+    pub image: Option<ImageConfig>,
     /// How long a removed volume can be brought back.
     pub trash: Duration,
     /// Defaults of volumes made here: `size`, `uid`, `gid`, `mode`.
     pub defaults: Options,
+    /// The SELinux label of volumes made here.
+    pub label: Option<Label>,
     /// The pool is the built-in one: its folder is made at the first start.
     pub builtin: bool,
     /// Settings of a test backend, as text.
     pub extra: BTreeMap<String, String>,
 }
 
-const KEYS: [(&str, Key); 12] = [
+const KEYS: [(&str, Key); 13] = [
     ("default-pool", Key::Known),
     ("implicit-create", Key::Known),
     ("pools", Key::Known),
@@ -76,7 +90,8 @@ const KEYS: [(&str, Key); 12] = [
     ("repositories", Key::Missing("backups are not built yet")),
     ("policies", Key::Missing("policies are not built yet")),
     ("cluster", Key::Missing("clusters are not built yet")),
-    ("hooks", Key::Missing("hooks are not built yet")),
+    ("hooks", Key::Known),
+    ("docker-socket", Key::Known),
 ];
 
 /// The name of the pool that there is without a file.
@@ -113,6 +128,8 @@ impl Config {
             default_pool: DEFAULT.to_owned(),
             implicit_create: true,
             pools: BTreeMap::from([(DEFAULT.to_owned(), pool)]),
+            hooks: BTreeMap::new(),
+            docker_socket: None,
         }
     }
 
@@ -136,10 +153,12 @@ impl Config {
             over,
         )?;
         let mut config = Self::builtin(&paths.root);
-        let pools = read_pools(&top)?;
+        let pools = read_pools(&top, &paths.root)?;
         if !pools.is_empty() {
             config.pools = pools;
         }
+        config.hooks = hooks::read(&top)?;
+        config.docker_socket = top.path("docker-socket")?;
         config.file = Some(file.to_owned());
         config.implicit_create = top.boolean("implicit-create")?.unwrap_or(true);
         if let Some(name) = top.string("default-pool")? {
@@ -167,10 +186,10 @@ impl Config {
     }
 }
 
-fn read_pools(top: &Section<'_>) -> Result<BTreeMap<String, PoolConfig>> {
+fn read_pools(top: &Section<'_>, root: &Path) -> Result<BTreeMap<String, PoolConfig>> {
     let mut pools = BTreeMap::<String, PoolConfig>::new();
     for (name, section) in top.children("pools")? {
-        let pool = pool::read(name, &section)?;
+        let pool = pool::read(name, &section, root)?;
         if let Some((other, _)) = pools.iter().find(|(_, other)| other.path == pool.path) {
             let text = format!(
                 "pools `{other}` and `{name}` have the same path `{}`",
@@ -178,6 +197,7 @@ fn read_pools(top: &Section<'_>) -> Result<BTreeMap<String, PoolConfig>> {
             );
             return Err(section.error_at("path", ErrorKind::Invalid, &text));
         }
+        image::check_places(&pools, name, &pool, &section)?;
         pools.insert(name.to_owned(), pool);
     }
     Ok(pools)

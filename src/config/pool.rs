@@ -1,11 +1,15 @@
 //! One `[pools.NAME]` of the file.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use berth_api::{ErrorKind, Options, Result, VolumeName, options::nearest};
+use berth_api::{ErrorKind, Label, Options, Result, VolumeName, options::nearest};
 
 use super::{
-    PoolConfig,
+    PoolConfig, image,
     section::{Key, Section},
 };
 
@@ -25,15 +29,15 @@ const KEYS: [(&str, Key); 31] = [
     ("uid", Key::Known),
     ("gid", Key::Known),
     ("mode", Key::Known),
-    ("file", Key::Missing("pools in an image file are not built yet")),
+    ("file", Key::Known),
     ("size", Key::Known),
     ("shared", SHARED),
     ("coherent", SHARED),
     ("fs", Key::Missing("only block pools have a file system of their own")),
     ("policy", Key::Missing("policies are not built yet")),
     ("docker-options", Key::Missing("no option that needs it is built yet")),
-    ("selinux-context", Key::Missing("SELinux labels are not built yet")),
-    ("hooks", Key::Missing("hooks are not built yet")),
+    ("selinux-context", Key::Known),
+    ("hooks", Key::Missing("hooks are sections of their own: [hooks.NAME]")),
     ("device", THIN),
     ("data-device", THIN),
     ("metadata-device", THIN),
@@ -52,8 +56,8 @@ const KEYS: [(&str, Key); 31] = [
     ("encrypted", Key::Of("`thin` and `ebs`")),
 ];
 
-/// Reads the pool `name`.
-pub(super) fn read(name: &str, section: &Section<'_>) -> Result<PoolConfig> {
+/// Reads the pool `name`; what is mounted for it by Berth lies below `root`.
+pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<PoolConfig> {
     if name.parse::<VolumeName>().is_err() {
         let shown: String = name.chars().take(40).collect();
         let text = format!("pool name `{}` is not allowed", shown.escape_debug());
@@ -67,6 +71,7 @@ pub(super) fn read(name: &str, section: &Section<'_>) -> Result<PoolConfig> {
         let text = format!("`{}` is missing", section.full("backend"));
         return Err(section.error(ErrorKind::Invalid, &text).with_hint("backend = \"vfs\""));
     };
+    let image = if backend == "vfs" { image::read(section)? } else { None };
     let extra = match backend {
         "vfs" => {
             section.check(&KEYS)?;
@@ -76,15 +81,21 @@ pub(super) fn read(name: &str, section: &Section<'_>) -> Result<PoolConfig> {
         "fake" => section.others(&["backend", "path", "trash", "uid", "gid", "mode", "size"])?,
         other => return Err(refuse(other, section)),
     };
-    let path = section.path("path")?.ok_or_else(|| {
-        let text = format!("`{}` is missing", section.full("path"));
-        section.error(ErrorKind::Invalid, &text)
-    })?;
+    let path = match section.path("path")? {
+        Some(path) => path,
+        None if image.is_some() => image::mountpoint(root, name),
+        None => {
+            let text = format!("`{}` is missing", section.full("path"));
+            return Err(section.error(ErrorKind::Invalid, &text));
+        }
+    };
     Ok(PoolConfig {
         backend: backend.to_owned(),
         path,
+        image,
         trash: section.duration("trash")?.unwrap_or(TRASH),
         defaults: defaults(section)?,
+        label: label(section)?,
         builtin: false,
         extra,
     })
@@ -95,8 +106,10 @@ pub(super) fn builtin(path: PathBuf) -> PoolConfig {
     PoolConfig {
         backend: "vfs".to_owned(),
         path,
+        image: None,
         trash: TRASH,
         defaults: Options::default(),
+        label: None,
         builtin: true,
         extra: BTreeMap::new(),
     }
@@ -133,4 +146,10 @@ fn defaults(section: &Section<'_>) -> Result<Options> {
         options = options.over(&one).map_err(|error| section.explain(key, &error))?;
     }
     Ok(options)
+}
+
+fn label(section: &Section<'_>) -> Result<Option<Label>> {
+    const KEY: &str = "selinux-context";
+    let Some(text) = section.string(KEY)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|error| section.explain(KEY, &error))
 }

@@ -146,6 +146,31 @@ impl<'a> Section<'a> {
         duration::parse(text).map(Some).map_err(|error| self.explain(key, &error))
     }
 
+    /// A program and its arguments, as a list; a text is for the shell.
+    pub(super) fn command(&self, key: &str) -> Result<Option<Vec<String>>> {
+        let what = "a list of texts (program and arguments) or a text for the shell";
+        let words = self.typed(key, what, |value| match value {
+            DeValue::String(text) if text.trim().is_empty() => Some(Vec::new()),
+            DeValue::String(text) => {
+                Some(["/bin/sh", "-c", text.as_ref()].map(ToOwned::to_owned).to_vec())
+            }
+            DeValue::Array(words) => {
+                words.iter().map(|word| word.get_ref().as_str().map(ToOwned::to_owned)).collect()
+            }
+            _ => None,
+        })?;
+        let Some(words) = words else { return Ok(None) };
+        if words.first().is_none_or(String::is_empty) {
+            let text = format!("`{}` is empty", self.full(key));
+            return Err(self.error_at(key, ErrorKind::Invalid, &text));
+        }
+        if words.iter().any(|word| word.contains('\0')) {
+            let text = format!("`{}` has a NUL in it", self.full(key));
+            return Err(self.error_at(key, ErrorKind::Invalid, &text));
+        }
+        Ok(Some(words))
+    }
+
     /// A numeric id, as text.
     pub(super) fn number(&self, key: &str) -> Result<Option<String>> {
         self.typed(key, "a whole number", |value| match value {

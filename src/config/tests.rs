@@ -4,9 +4,9 @@ use std::{
     time::Duration,
 };
 
-use berth_api::{Error, ErrorKind};
+use berth_api::{Bytes, Error, ErrorKind};
 
-use super::{Config, Overrides, Paths};
+use super::{Config, ImageConfig, Overrides, Paths};
 
 fn parse(text: &str) -> Result<(Config, Paths), Error> {
     Config::parse(Path::new("berth.toml"), text, &Overrides::default())
@@ -90,8 +90,6 @@ fn what_is_in_the_contract_but_not_built_is_unsupported() {
         format!("{pool}fs = \"xfs\""),
         format!("{pool}policy = \"nightly\""),
         format!("{pool}docker-options = [\"subdir\"]"),
-        format!("{pool}selinux-context = \"x\""),
-        "[pools.default]\nbackend = \"vfs\"\nfile = \"/f\"\nsize = \"10G\"".to_owned(),
     ] {
         let (kind, message, _) = refused(&text);
         assert_eq!(kind, ErrorKind::Unsupported, "{text}: {message}");
@@ -174,6 +172,59 @@ fn wrong_types_and_values_name_the_key_and_the_line() {
         assert_eq!(message, expected);
         assert_eq!(kind, ErrorKind::Invalid);
     }
+}
+
+#[test]
+fn hooks_are_lists_or_texts_for_the_shell() {
+    let (config, _) = parse(
+        "docker-socket = \"/run//d.sock\"\n[hooks.postgres]\nbefore = [\"/usr/bin/x\", \"a b\"]\n\
+         after = \"x | y\"\ntimeout = \"2m\"\n[hooks.flush]\nbefore = [\"sync\"]\n",
+    )
+    .expect("valid");
+    let hook = &config.hooks["postgres"];
+    assert_eq!(hook.before.as_deref(), Some(&["/usr/bin/x".to_owned(), "a b".to_owned()][..]));
+    let shell = ["/bin/sh", "-c", "x | y"].map(ToOwned::to_owned);
+    assert_eq!(hook.after.as_deref(), Some(&shell[..]));
+    assert_eq!(hook.timeout, Duration::from_secs(120));
+    let flush = &config.hooks["flush"];
+    assert_eq!((flush.after.as_ref(), flush.timeout), (None, Duration::from_secs(30)));
+    assert_eq!(config.docker_socket.as_deref(), Some(Path::new("/run/d.sock")));
+    assert_eq!(Config::builtin(Path::new("/r")).docker_socket, None);
+}
+
+#[test]
+fn wrong_hooks_name_the_key_and_the_line() {
+    for (text, expected) in [
+        (
+            "[hooks.pause]\nbefore = \"x\"",
+            "line 1: hook name `pause` is taken by the built-in hook",
+        ),
+        ("[hooks.\"a b\"]\nbefore = \"x\"", "line 1: hook name `a b` is not allowed"),
+        ("[hooks.a]\ntimeout = \"5s\"", "line 1: `hooks.a.before` does nothing"),
+        ("[hooks.a]\nbefore = []", "line 2: `hooks.a.before` is empty"),
+        ("[hooks.a]\nbefore = [\"\", \"x\"]", "line 2: `hooks.a.before` is empty"),
+        ("[hooks.a]\nafter = \"  \"", "line 2: `hooks.a.after` is empty"),
+        ("[hooks.a]\nafter = [\"x\", \"\\u0000\"]", "line 2: `hooks.a.after` has a NUL in it"),
+        (
+            "[hooks.a]\nbefore = [\"x\", 3]",
+            "line 2: `hooks.a.before` must be a list of texts (program and arguments) or a text for \
+             the shell, not an array",
+        ),
+        (
+            "[hooks.a]\nbefore = \"x\"\ntimeout = \"0s\"",
+            "line 3: `hooks.a.timeout` must be between 1s and 10m",
+        ),
+        (
+            "[hooks.a]\nbefore = \"x\"\ntimeout = \"11m\"",
+            "line 3: `hooks.a.timeout` must be between 1s and 10m",
+        ),
+    ] {
+        let (kind, message, _) = refused(text);
+        assert_eq!(message, format!("`berth.toml` {expected}"));
+        assert_eq!(kind, ErrorKind::Invalid);
+    }
+    let (_, _, hint) = refused("[hooks.a]\nbefor = \"x\"");
+    assert_eq!(hint.as_deref(), Some("did you mean `before`?"));
 }
 
 #[test]
@@ -261,4 +312,52 @@ fn the_fake_backend_gets_what_else_is_there() {
 fn the_fake_backend_is_no_backend_for_users() {
     let (kind, _, _) = refused("[pools.default]\nbackend = \"fake\"\npath = \"/p\"");
     assert_eq!(kind, ErrorKind::Invalid);
+}
+
+#[test]
+fn an_image_has_a_size_and_is_mounted_below_the_root_unless_told_otherwise() {
+    let image = "[pools.default]\nbackend = \"vfs\"\nfile = \"/srv//berth.img\"\nsize = \"100G\"\n";
+    let (config, _) = parse(&format!("root = \"/r\"\n{image}")).expect("valid");
+    let pool = &config.pools["default"];
+    let expected = ImageConfig { file: "/srv/berth.img".into(), size: Some(Bytes(100 << 30)) };
+    assert_eq!(pool.image, Some(expected));
+    assert_eq!(pool.path, Path::new("/r/images/default"));
+    let (config, _) = parse(&format!("{image}path = \"/mnt/berth\"")).expect("valid");
+    assert_eq!(config.pools["default"].path, Path::new("/mnt/berth"));
+}
+
+#[test]
+fn images_lie_in_no_pool_and_hide_none() {
+    let pool = |name: &str, keys: &str| format!("[pools.{name}]\nbackend = \"vfs\"\n{keys}\n");
+    for (keys, other, expected) in [
+        ("file = \"f\"", "", "not an absolute path"),
+        ("file = \"/\"", "", "is no name of a file"),
+        ("file = \"/f\"\nsize = \"huge\"", "", "`huge` is not a size"),
+        ("file = \"/p/f\"\npath = \"/p\"", "", "below the place where it is mounted"),
+        ("file = \"/f\"", "file = \"/f\"", "have the same image `/f`"),
+        ("path = \"/p\"", "file = \"/p/f\"", "lies in the pool `default`"),
+        ("file = \"/p/f\"", "path = \"/p\"", "lies in the pool `other`"),
+        ("path = \"/p\"", "file = \"/f\"\npath = \"/p/q\"", "`other` lies in the pool `default`"),
+        ("file = \"/f\"\npath = \"/p\"", "path = \"/p/q\"", "`other` lies in the pool `default`"),
+    ] {
+        let mut text = pool("default", keys);
+        if !other.is_empty() {
+            text += &pool("other", other);
+        }
+        let (kind, message, _) = refused(&text);
+        assert_eq!(kind, ErrorKind::Invalid, "{text}: {message}");
+        assert!(message.contains(expected), "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_label_is_checked_for_its_form() {
+    let pool = "[pools.default]\nbackend = \"vfs\"\npath = \"/p\"\n";
+    let text = "system_u:object_r:container_file_t:s0:c1,c2";
+    let (config, _) = parse(&format!("{pool}selinux-context = \"{text}\"")).expect("valid");
+    assert_eq!(config.pools["default"].label.as_ref().expect("given").as_str(), text);
+    let (kind, message, hint) = refused(&format!("{pool}selinux-context = \"container_file_t\""));
+    assert_eq!(kind, ErrorKind::Invalid);
+    assert!(message.contains("line 4: `pools.default.selinux-context`: "), "{message}");
+    assert!(hint.expect("a hint").contains("user:role:type:level"));
 }

@@ -11,7 +11,8 @@ use rusqlite::Connection;
 use super::{from_sqlite, trust::untrusted, with_suffix};
 
 /// What brings version N to N+1. Never edited once released, only appended to.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE meta (
         key TEXT PRIMARY KEY, value TEXT NOT NULL, seal TEXT NOT NULL
     ) WITHOUT ROWID;
@@ -31,7 +32,14 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE jobs (
         id TEXT PRIMARY KEY, body TEXT NOT NULL, seal TEXT NOT NULL
     ) WITHOUT ROWID;
-"];
+",
+    // What is at rest for a snapshot, and how it goes on.
+    "
+    CREATE TABLE quiesced (
+        snapshot TEXT PRIMARY KEY, body TEXT NOT NULL, seal TEXT NOT NULL
+    ) WITHOUT ROWID;
+",
+];
 
 /// The version this build writes.
 pub(super) const VERSION: usize = MIGRATIONS.len();

@@ -1,6 +1,6 @@
 //! `berth doctor`: what is wrong, and what to do.
 
-use berth_api::Health;
+use berth_api::{Health, Level};
 
 use super::{Engine, Installation};
 use crate::{
@@ -39,6 +39,7 @@ impl Engine {
             findings.extend(self.diagnose_pool(pool).await);
         }
         self.diagnose_volumes(&mut findings);
+        self.diagnose_rests(&mut findings);
         if !self.sees_other_namespaces() {
             findings.push(finding(
                 Severity::Warning,
@@ -100,6 +101,18 @@ impl Engine {
                     Some("its disk or server may be hanging"),
                 )),
             },
+        }
+        // Who has a pool on an image knows what that is good for.
+        let advised = self.setup.config.pools.values().any(|other| other.image.is_some());
+        for notice in pool.report().await.map(|report| report.notices).unwrap_or_default() {
+            if advised && notice.level == Level::Note && pool.config.image.is_none() {
+                continue;
+            }
+            let severity = match notice.level {
+                Level::Warning => Severity::Warning,
+                Level::Note => Severity::Note,
+            };
+            findings.push(finding(severity, &subject, notice.text, notice.hint.as_deref()));
         }
         if pool.stuck() > 0 {
             findings.push(finding(

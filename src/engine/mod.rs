@@ -6,8 +6,9 @@
 //! | module | noun or verb |
 //! |---|---|
 //! | `open` | start: state, pools, recovery, then the loops |
-//! | `create` `mount` `remove` `trash` `set` `resize` `rebuild` | verbs (mount with unmount, trash is undelete and purge) |
+//! | `create` `mount` `remove` `trash` `set` `resize` `grow` `rebuild` | verbs (mount with unmount, trash is undelete and purge) |
 //! | `snapshot` `clone` `rollback` | verbs on points in time |
+//! | `quiesce` | bringing applications to rest meanwhile |
 //! | `vacate` | making sure that nobody uses a volume |
 //! | `detach` `house` | what goes on by itself |
 //! | `recover` `table` | recovery and the table it follows |
@@ -29,6 +30,7 @@ mod create;
 mod detach;
 mod doctor;
 mod flight;
+mod grow;
 mod house;
 mod index;
 mod jobs;
@@ -36,6 +38,7 @@ mod limits;
 mod mount;
 mod open;
 mod pool;
+mod quiesce;
 mod rebuild;
 mod records;
 mod recover;
@@ -46,6 +49,7 @@ mod rollback;
 mod set;
 mod show;
 mod snapshot;
+mod snapshot_recovery;
 mod snapshot_view;
 mod table;
 mod threads;
@@ -78,6 +82,7 @@ use flight::Flights;
 use index::Index;
 use jobs::Jobs;
 use pool::Pool;
+use quiesce::Rests;
 
 /// How the daemon was installed; decides deadlines and where mounts lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +120,8 @@ pub struct Engine {
     epoch: AtomicU64,
     jobs: Jobs,
     flights: Arc<Flights>,
+    /// Applications at rest.
+    rests: Rests,
     /// Wakes the detacher.
     detacher: Notify,
     /// Counts the calls for the housekeeper, who has a loop for each pool.
@@ -168,10 +175,13 @@ impl Engine {
         Ok(job.view())
     }
 
-    /// Stops taking new work and writes what is waiting to be written; mounts
-    /// stay. Never waits longer than `limit`.
+    /// Stops taking new work, lets go on what is at rest, and writes what is
+    /// waiting to be written; mounts stay. Never waits longer than twice `limit`.
     pub async fn stop(&self, limit: Duration) {
         self.stopping.store(true, Relaxed);
+        if tokio::time::timeout(limit, self.wake_all()).await.is_err() {
+            tracing::warn!("what is still at rest goes on with the next start");
+        }
         if tokio::time::timeout(limit, self.writer.flush()).await.is_err() {
             tracing::warn!("the catalog did not answer in time");
         }

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     Engine, Setup, create::CREATE, flight::Flights, index::Index, jobs::Jobs, pool::Pool,
-    volume::Volume,
+    quiesce::Rests, volume::Volume,
 };
 use crate::{
     catalog,
@@ -95,6 +95,7 @@ impl Engine {
         tokio::spawn(self.clone().detach_loop());
         self.keep_house();
         self.keep_measures();
+        self.wake_left();
         berth_host::memory::give_back();
         tracing::info!(
             volumes = self.index.all_live().len(),
@@ -145,6 +146,7 @@ struct State {
     loaded: catalog::Loaded,
     references: Vec<(VolumeId, Key, Reference)>,
     jobs: Vec<crate::view::JobView>,
+    quiesced: Vec<journal::Quiesced>,
     writer: Writer,
 }
 
@@ -158,6 +160,7 @@ impl State {
             loaded: catalog::load(&connection)?,
             references: journal::load_references(&connection, &boot)?,
             jobs: journal::load_jobs(&connection)?,
+            quiesced: journal::load_quiesced(&connection)?,
             boot,
             writer: Writer::start(connection, database.frozen),
         };
@@ -167,11 +170,11 @@ impl State {
     }
 
     fn into_engine(self, setup: Setup, lock: Lock, started: Instant) -> Result<Engine> {
-        let Self { host, boot, loaded, references, jobs, writer } = self;
+        let Self { host, boot, loaded, references, jobs, quiesced, writer } = self;
         let mut pools = std::collections::BTreeMap::new();
         for (name, config) in &setup.config.pools {
-            if config.builtin {
-                make_builtin(&config.path);
+            if config.path.starts_with(&setup.paths.root) {
+                make_parent(&config.path);
             }
             let backend = crate::pools::open(name, config)?;
             let known = loaded.pools.get(name).copied();
@@ -205,6 +208,7 @@ impl State {
             index,
             epoch: AtomicU64::new(epoch + 1),
             flights: Arc::<Flights>::default(),
+            rests: Rests::new(quiesced),
             detacher: Notify::new(),
             housekeeper: watch::Sender::new(0),
             stopping: AtomicBool::new(false),
@@ -215,12 +219,13 @@ impl State {
     }
 }
 
-/// The built-in pool lies in the root, whose folder above it may be missing.
-fn make_builtin(path: &Path) {
+/// Of a pool in the root (the built-in one, images) the folder above it may be
+/// missing.
+fn make_parent(path: &Path) {
     if let Some(parent) = path.parent()
         && let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o711).create(parent)
     {
-        tracing::warn!(folder = %parent.display(), %error, "make the folder of the default pool");
+        tracing::warn!(folder = %parent.display(), %error, "make the folder of a pool");
     }
 }
 

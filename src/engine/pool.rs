@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use berth_api::{Backend, Bytes, Capacity, Error, Health, HostId, Op, PoolId, Result};
+use berth_api::{Backend, Bytes, Capacity, Error, Health, HostId, Op, PoolId, Report, Result};
 
 use super::{threads::Threads, usage::Gauge};
 use crate::{
@@ -255,6 +255,18 @@ impl Pool {
             }
         }
         *self.capacity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What its backend says of it, where that answers within a second.
+    pub(super) async fn report(&self) -> Option<Report> {
+        let limit = Duration::from_secs(1);
+        let asked = self.run(Op::new(limit), Backend::report);
+        tokio::time::timeout(limit, asked).await.ok()?.ok()
+    }
+
+    /// Whether it can become larger by itself.
+    pub(super) fn can_grow(&self) -> bool {
+        self.backend.growth().is_some()
     }
 
     /// Whether less than a twentieth of the space is free.

@@ -76,15 +76,14 @@ impl Engine {
         volume.write(|life| life.failures = 0);
     }
 
-    /// [`settle`](Self::settle) of something else than the state.
+    /// [`settle`](Self::settle) of something else than the state. Nothing if the
+    /// volume is gone: whoever comes too late does not bring its record back.
     pub(super) fn amend(&self, volume: &Arc<Volume>, change: impl FnOnce(&mut Record)) {
-        let (record, gone) = volume.write(|life| {
+        let amended = volume.write(|life| {
             change(&mut life.record);
-            (life.record.clone(), life.gone)
+            (!life.gone).then(|| life.record.clone())
         });
-        if gone {
-            return;
-        }
+        let Some(record) = amended else { return };
         self.index.file(volume);
         self.writer.later(move |tx| catalog::put_volume(tx, &record));
     }

@@ -71,7 +71,11 @@ impl Engine {
         pool: &Arc<Pool>,
         lock: tokio::sync::OwnedMutexGuard<()>,
     ) -> Result<()> {
-        self.finish_rollback(volume, pool).await?;
+        match self.finish_rollback(volume, pool).await {
+            // What became of the volume is seen below.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => drop(other?),
+        }
         let record = volume.record();
         let observed = inspect(pool, &record).await?;
         volume.write(|life| life.unproven = false);

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{Engine, create::CREATE, pool::Pool, snapshot::SNAPSHOT, time, volume::Volume};
 use crate::{
-    catalog::{Record, State},
+    catalog::{Record, Snapshot, SnapshotState, State},
     journal::Client,
     view::VolumeView,
 };
@@ -55,7 +55,8 @@ impl Engine {
         let record = volume.record();
         let at = Timestamp::now();
         let disposable = fresh || is_disposable(&record);
-        let at_once = now || (disposable && record.snapshots.is_empty());
+        let kept = |entry: &Snapshot| entry.state != SnapshotState::Removing;
+        let at_once = now || (disposable && !record.snapshots.iter().any(kept));
         let expires = match (at_once, record.options.on_remove) {
             (true, _) => Some(at),
             (false, OnRemove::Retain) => None,
@@ -88,8 +89,13 @@ impl Engine {
                 let _lock = volume.lock_by(time::short(self.setup.installation)).await?;
                 let record = volume.record();
                 self.configured(&record.pool)?.ready().await?;
-                let State::Removed { at, .. } = record.state else { return Ok(None) };
-                let state = State::Removed { at, expires: Some(Timestamp::now()), purging: false };
+                let expires = Some(Timestamp::now());
+                let state = match record.state {
+                    State::Removed { at, .. } => State::Removed { at, expires, purging: false },
+                    // Its move failed and is tried again; the deletion follows it.
+                    State::Removing { at, .. } => State::Removing { at, expires },
+                    _ => return Ok(None),
+                };
                 let record = Record { state, ..record };
                 self.commit(&volume, record).await?;
                 self.call_housekeeper();

@@ -1,6 +1,6 @@
 //! What users see: views of volumes and pools, the info, the metrics.
 
-use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, sync::Arc};
 
 use berth_api::{Error, Health, Result};
 
@@ -166,6 +166,7 @@ impl Engine {
             Health::Unavailable(why) => ("unavailable", Some(why)),
         };
         let (volumes, removed) = self.count_in(&pool.name);
+        let details = pool.report().await.map(|report| report.details).unwrap_or_default();
         PoolView {
             name: pool.name.clone(),
             backend: pool.config.backend.clone(),
@@ -181,6 +182,7 @@ impl Engine {
             free: capacity.map(|capacity| capacity.free),
             trash: pool.config.trash.as_secs(),
             stuck: pool.stuck(),
+            details: details.into_iter().collect(),
             capabilities: pool_capabilities(pool),
         }
     }
@@ -202,6 +204,7 @@ impl Engine {
             free: None,
             trash: 0,
             stuck: 0,
+            details: BTreeMap::new(),
             capabilities: Vec::new(),
         }
     }
@@ -309,6 +312,9 @@ fn pool_capabilities(pool: &Pool) -> Vec<String> {
     }
     if pool.has_limits() {
         can.extend(["size", "resize"]);
+    }
+    if pool.can_grow() {
+        can.push("grow");
     }
     can.into_iter().map(String::from).collect()
 }

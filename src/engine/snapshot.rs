@@ -12,8 +12,8 @@
 use std::sync::Arc;
 
 use berth_api::{
-    Backend, Bytes, Consistency, Error, Handle, Op, Progress, Result, SnapshotId, SnapshotName,
-    SnapshotSidecar, Snapshots,
+    Backend, Bytes, Consistency, Context as _, Error, Handle, Op, Progress, Result, SnapshotId,
+    SnapshotName, SnapshotSidecar, Snapshots,
 };
 use jiff::Timestamp;
 
@@ -22,6 +22,7 @@ use super::{
     create::faulty,
     jobs::{Job, UNLIMITED},
     pool::Pool,
+    quiesce::{Hook, Witness},
     repeat::wait,
     time,
     volume::Volume,
@@ -48,11 +49,7 @@ impl Engine {
         request: CreateSnapshot,
     ) -> Result<JobView> {
         self.writable()?;
-        if request.quiesce.is_some() {
-            return Err(Error::unsupported(
-                "`--quiesce` is not available: hooks are not built yet",
-            ));
-        }
+        let hook = request.quiesce.as_deref().map(|hook| self.hook(hook)).transpose()?;
         let volume = self.index.find(volume)?;
         let name = match request.name {
             Some(name) => name.parse()?,
@@ -68,7 +65,7 @@ impl Engine {
         let job = self.jobs.start(SNAPSHOT, of, Some(&pool.name), Op::new(UNLIMITED));
         let (engine, own) = (self.clone(), job.clone());
         tokio::spawn(async move {
-            let taken = engine.take_snapshot(&volume, &pool, name, &own).await;
+            let taken = engine.take_snapshot(&volume, &pool, name, hook.as_ref(), &own).await;
             own.end(taken.as_ref().map(Clone::clone));
         });
         Ok(job.view())
@@ -79,6 +76,7 @@ impl Engine {
         volume: &Arc<Volume>,
         pool: &Arc<Pool>,
         name: SnapshotName,
+        hook: Option<&Hook>,
         job: &Job,
     ) -> Result<String> {
         pool.ready().await?;
@@ -103,12 +101,17 @@ impl Engine {
         let content = volume.keep_content()?;
         let mut intent = record.clone();
         intent.snapshots.push(entry.clone());
-        self.commit(volume, intent).await?;
+        if berth_host::failpoint::sabotaged("skip-snapshot-intent") {
+            volume.write(|life| life.record = intent);
+        } else {
+            self.commit(volume, intent).await?;
+        }
         volume.write(|life| life.at_work.insert(id));
         drop(lock);
-        let taken = self.copy_out(volume, pool, &entry, job).await;
+        let (taken, woken) = self.copy_at_rest(hook, volume, pool, &entry, job).await;
         drop(content);
         let lock = volume.lock().await;
+        let failed = taken.is_err();
         let result = match taken {
             Ok(sidecar) => {
                 self.amend(volume, |record| {
@@ -118,7 +121,9 @@ impl Engine {
                     }
                 });
                 tracing::info!(volume = %record.name, snapshot = %name, %id, "snapshot taken");
-                Ok(format!("{}@{name}", record.name))
+                let path = format!("{}@{name}", record.name);
+                let woken = woken.context(|| format!("snapshot `{path}` is taken"));
+                woken.map(|()| path)
             }
             Err(error) => {
                 self.amend(volume, |record| {
@@ -130,28 +135,28 @@ impl Engine {
             }
         };
         volume.write(|life| life.at_work.remove(&id));
-        if result.is_err() {
+        if failed {
             self.delete_snapshot(volume, pool, &entry, lock).await;
         }
         result
     }
 
     /// The effect: repeated while the backend waits for a state of the world.
-    async fn copy_out(
+    pub(super) async fn copy_out(
         &self,
         volume: &Arc<Volume>,
         pool: &Pool,
         entry: &Snapshot,
+        witness: Arc<Witness>,
         job: &Job,
     ) -> Result<SnapshotSidecar> {
         let handle = volume.record().handle;
-        let (mounted, generation) = volume.read(|life| (life.mounted, life.generation));
         loop {
             job.op.check()?;
             let (handle, entry, own) = (handle.clone(), entry.clone(), volume.clone());
+            let witness = witness.clone();
             let copy = pool.copy(job.op.clone(), move |backend, op| {
-                let quiet =
-                    || !mounted && own.read(|life| !life.mounted && life.generation == generation);
+                let quiet = || witness.testify(&own);
                 let snapshots = accessor(backend)?;
                 snapshots.create(op, &handle, &entry.handle, &entry.sidecar, &quiet)
             });
@@ -236,6 +241,22 @@ impl Engine {
         }
     }
 
+    /// [`delete_snapshot`](Self::delete_snapshot) as soon as the caller has let go of
+    /// the lock.
+    pub(super) fn delete_later(
+        self: &Arc<Self>,
+        volume: &Arc<Volume>,
+        pool: &Arc<Pool>,
+        entry: Snapshot,
+    ) {
+        let (engine, volume, pool) = (self.clone(), volume.clone(), pool.clone());
+        volume.write(|life| life.at_work.insert(entry.sidecar.id));
+        tokio::spawn(async move {
+            let lock = volume.lock().await;
+            engine.delete_snapshot(&volume, &pool, &entry, lock).await;
+        });
+    }
+
     async fn on_snapshot(
         &self,
         volume: &Volume,
@@ -246,66 +267,6 @@ impl Engine {
         let snapshot = entry.handle.clone();
         self.until_ready(pool, volume, move |backend, op, record| {
             call(accessor(backend)?, op, &record.handle, &snapshot)
-        })
-        .await
-    }
-
-    /// Settles what a crash left of a volume's snapshots; the caller has the lock.
-    pub(super) async fn recover_snapshots(
-        self: &Arc<Self>,
-        volume: &Arc<Volume>,
-        pool: &Arc<Pool>,
-    ) -> Result<()> {
-        for entry in volume.record().snapshots {
-            let id = entry.sidecar.id;
-            if entry.state == SnapshotState::Ready || volume.read(|life| life.at_work.contains(&id))
-            {
-                continue;
-            }
-            if entry.state == SnapshotState::Creating
-                && let Some(sidecar) = self.complete(volume, pool, &entry).await?
-            {
-                self.amend(volume, |record| {
-                    if let Some(entry) = entry_mut(record, id) {
-                        entry.sidecar = sidecar;
-                        entry.state = SnapshotState::Ready;
-                    }
-                });
-                continue;
-            }
-            self.amend(volume, |record| {
-                if let Some(entry) = entry_mut(record, id) {
-                    entry.state = SnapshotState::Removing;
-                }
-            });
-            // The task waits for the lock, which its caller has.
-            let (engine, volume, pool) = (self.clone(), volume.clone(), pool.clone());
-            volume.write(|life| life.at_work.insert(id));
-            tokio::spawn(async move {
-                let lock = volume.lock().await;
-                engine.delete_snapshot(&volume, &pool, &entry, lock).await;
-            });
-        }
-        Ok(())
-    }
-
-    /// What a snapshot that was being taken says of itself, if it is whole; synced
-    /// again, since whoever made it may have been killed before that.
-    async fn complete(
-        &self,
-        volume: &Volume,
-        pool: &Pool,
-        entry: &Snapshot,
-    ) -> Result<Option<SnapshotSidecar>> {
-        let (handle, entry) = (volume.record().handle, entry.clone());
-        pool.run(Op::new(time::CALL), move |backend, op| {
-            let snapshots = accessor(backend)?;
-            match snapshots.inspect(op, &handle, &entry.handle)? {
-                berth_api::Observed::Present { .. } => {}
-                _ => return Ok(None),
-            }
-            let whole = snapshots.create(op, &handle, &entry.handle, &entry.sidecar, &|| false)?;
-            Ok(whole.ready())
         })
         .await
     }

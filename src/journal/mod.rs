@@ -1,12 +1,14 @@
-//! What only this host knows: references, and jobs.
+//! What only this host knows: references, jobs, and what was brought to rest.
 //!
 //! Whether a volume is attached is not written down for directories: the mount
 //! table says it, and is believed before any record.
 
 mod jobs;
+mod quiesced;
 mod references;
 
 pub use jobs::{delete_job, load_jobs, put_job};
+pub use quiesced::{Quiesced, Wake, delete_quiesced, load_quiesced, put_quiesced};
 pub use references::{
     Client, Key, Reference, delete_reference, delete_references_of, load_references, put_reference,
     void_references,

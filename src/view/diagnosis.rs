@@ -20,7 +20,7 @@ pub struct Finding {
     pub subject: String,
     /// What was seen.
     pub message: String,
-    /// What to do.
+    /// What to do; may have several lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -33,6 +33,8 @@ pub enum Severity {
     Error,
     /// Someone should look.
     Warning,
+    /// It could be better.
+    Note,
     /// As it should be.
     Ok,
 }

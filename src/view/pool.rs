@@ -1,4 +1,6 @@
-use berth_api::{Bytes, PoolId};
+use std::collections::BTreeMap;
+
+use berth_api::{Bytes, Detail, PoolId};
 use serde::{Deserialize, Serialize};
 
 /// A pool, as `pool inspect --json` shows it.
@@ -34,6 +36,9 @@ pub struct PoolView {
     pub trash: u64,
     /// Calls into the backend that are stuck in the kernel now.
     pub stuck: u64,
+    /// What its backend says of it besides: properties by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, Detail>,
     /// What it can do: `create`, `mount`, `rebuild`, …
     pub capabilities: Vec<String>,
 }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use berth_api::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/volumes`
@@ -68,6 +69,23 @@ fn default_id() -> String {
 pub struct Mounted {
     /// Where the volume is.
     pub mountpoint: String,
+}
+
+/// `POST /v1/pools/NAME/grow`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Grow {
+    /// How large; without, as large as it should be.
+    #[serde(default)]
+    pub size: Option<Bytes>,
+}
+
+/// The answer to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Grown {
+    /// How large what the pool lies in is now.
+    pub size: Bytes,
 }
 
 /// `POST /v1/pools/NAME/rebuild` and `POST /v1/pools/rebuild` (all)

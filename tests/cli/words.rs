@@ -167,7 +167,6 @@ fn what_is_not_built_is_known_and_refused() {
         &["repository", "prune", "r"],
         &["repository", "copy", "r"],
         &["repository", "key", "r"],
-        &["pool", "grow", "fast"],
         &["pool", "repair", "fast"],
         &["policy", "ls"],
         &["policy", "inspect", "nightly"],

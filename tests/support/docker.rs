@@ -63,21 +63,38 @@ impl Engine {
     /// Engine was before, its containers and images are there again.
     #[track_caller]
     pub fn start_with(stage: &Stage, host: &Host, live_restore: bool) -> Self {
-        let mut engine = Self::spawn(stage, host, live_restore);
+        Self::spawn(stage, host, live_restore).ready(stage)
+    }
+
+    /// As [`Self::start`], with more arguments of dockerd.
+    #[track_caller]
+    pub fn start_told(stage: &Stage, host: &Host, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        Self::spawn_told(stage, host, false, arguments).ready(stage)
+    }
+
+    #[track_caller]
+    fn ready(mut self, stage: &Stage) -> Self {
+        let engine = &mut self;
         engine.wait_ready();
         if !engine.run(&["image", "inspect", IMAGE]).status.success() {
             engine.import(stage);
         }
-        engine
+        self
     }
 
     /// As [`Self::start_with`], waiting for nothing and without images.
     #[track_caller]
     pub fn spawn(stage: &Stage, host: &Host, live_restore: bool) -> Self {
+        Self::spawn_told(stage, host, live_restore, Vec::new())
+    }
+
+    #[track_caller]
+    fn spawn_told(stage: &Stage, host: &Host, live_restore: bool, arguments: Vec<String>) -> Self {
         let folder = stage.folder("docker");
         let containerd = containerd(stage, host);
-        let dockerd = dockerd(&folder, host.door(), live_restore, &[]);
-        let (door, arguments) = (host.door().clone(), Vec::new());
+        let dockerd = dockerd(&folder, host.door(), live_restore, &arguments);
+        let door = host.door().clone();
         Self { folder, door, live_restore, arguments, dockerd, containerd }
     }
 

@@ -115,6 +115,31 @@ impl Client {
         }
     }
 
+    /// A call of the control API that begins a job, and the end of that job. Once
+    /// it has begun, an answer that does not come is lost.
+    pub fn job(&mut self, path: &str, body: &Value) -> Answer {
+        let job = match self.control("POST", path, Some(body)) {
+            Answer::Done(job) => job,
+            other => return other,
+        };
+        let wait = format!("/v1/jobs/{}/wait", job["id"].as_str().expect("jobs have ids"));
+        loop {
+            let view = match self.control("GET", &wait, None) {
+                Answer::Done(view) => view,
+                Answer::Unsent => return Answer::Lost,
+                other => return other,
+            };
+            let text = |key: &str| view[key].as_str().unwrap_or("?");
+            match text("state") {
+                "done" => return Answer::Done(view),
+                "failed" | "cancelled" => {
+                    return Answer::Refused(format!("{}: {}", text("error-kind"), text("error")));
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Docker's Create.
     pub fn create(&mut self, name: &str, options: &Value) -> Answer {
         self.docker("Create", &json!({ "Name": name, "Opts": options }))
@@ -155,7 +180,11 @@ impl Client {
     /// The views of all volumes, or of all removed ones; `None` if the daemon is
     /// gone.
     pub fn views(&mut self, removed: bool) -> Option<Vec<Value>> {
-        let path = if removed { "/v1/volumes?removed=true" } else { "/v1/volumes" };
+        self.list(if removed { "/v1/volumes?removed=true" } else { "/v1/volumes" })
+    }
+
+    /// The array that `path` answers; `None` if the daemon is gone.
+    pub fn list(&mut self, path: &str) -> Option<Vec<Value>> {
         match self.control("GET", path, None) {
             Answer::Done(Value::Array(views)) => Some(views),
             Answer::Lost | Answer::Unsent => None,

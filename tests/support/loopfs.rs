@@ -20,13 +20,24 @@ use super::{
 pub enum Kind {
     /// ext4, as most hosts have it.
     Ext4,
-    /// XFS; at least 300 MiB.
+    /// XFS, with reflink; at least 300 MiB.
     Xfs,
+    /// Btrfs; at least 110 MiB.
+    Btrfs,
 }
 
 impl Kind {
-    /// Both, for campaigns.
+    /// Those whose power can be cut, for campaigns.
     pub const ALL: [Self; 2] = [Self::Ext4, Self::Xfs];
+
+    /// How many megabytes it needs at least.
+    pub fn least(self) -> u64 {
+        match self {
+            Self::Ext4 => 64,
+            Self::Xfs => 320,
+            Self::Btrfs => 128,
+        }
+    }
 }
 
 /// A mounted file system of our own; unmounted and deleted when dropped.
@@ -42,7 +53,8 @@ impl LoopFs {
     pub fn new(stage: &Path, name: &str, kind: Kind, megabytes: u64) -> Self {
         let mkfs: &[&str] = match kind {
             Kind::Ext4 => &["mkfs.ext4", "-q", "-F", "-O", "^resize_inode", "-E", "nodiscard"],
-            Kind::Xfs => &["mkfs.xfs", "-q", "-f", "-K"],
+            Kind::Xfs => &["mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=1"],
+            Kind::Btrfs => &["mkfs.btrfs", "-q", "-f", "-K"],
         };
         let made = Self::made(stage, name, mkfs, megabytes);
         made.mount();
@@ -54,6 +66,7 @@ impl LoopFs {
         let mkfs: &[&str] = match kind {
             Kind::Ext4 => &["mkfs.ext4", "-q", "-F", "-O", "project,quota", "-E", "nodiscard"],
             Kind::Xfs => &["mkfs.xfs", "-q", "-f", "-K"],
+            Kind::Btrfs => panic!("Btrfs has no project quotas"),
         };
         let made = Self::made(stage, name, mkfs, megabytes);
         made.mount_with("prjquota");

@@ -17,29 +17,37 @@
 #![allow(dead_code, reason = "each test file takes the parts it needs")]
 #![allow(unreachable_pub, reason = "one source for many test crates")]
 
+pub mod campaign;
 pub mod catalog;
 pub mod client;
 pub mod compose;
+pub mod content;
+pub mod copies;
 pub mod daemon;
 pub mod docker;
 pub mod guest;
 pub mod host;
 pub mod http;
+pub mod kept;
 pub mod load;
 pub mod loopfs;
+pub mod machine;
 pub mod model;
 pub mod mounts;
 pub mod namespace;
 pub mod operation;
+pub mod pause;
 pub mod poll;
 pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod rig;
 pub mod scene;
+pub mod script;
 pub mod server;
 pub mod stage;
 pub mod story;
 pub mod vm;
+pub mod volume;
 pub mod worker;
 pub mod world;

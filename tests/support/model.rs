@@ -9,51 +9,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    fs,
-    os::unix::fs::MetadataExt as _,
-    path::Path,
 };
-
-use serde_json::Value;
 
 use super::{
+    content::Content,
+    kept::{self, Kept},
     operation::{By, Op},
+    volume::{Reference, Volume},
     world::World,
 };
-
-/// A count, and the epoch of the last Mount that touched it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Reference {
-    /// Mounts not yet taken back.
-    pub count: u64,
-    /// Docker's references of an older epoch are not believed by Remove.
-    pub epoch: u64,
-}
-
-/// One volume as the acknowledgements have it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Volume {
-    /// Its id, once a view was seen.
-    pub id: Option<String>,
-    /// Options in force.
-    pub options: BTreeMap<String, String>,
-    /// References that count.
-    pub references: BTreeMap<(By, String), Reference>,
-    /// Its files and their content.
-    pub files: BTreeMap<String, String>,
-    /// A Remove whose answer was lost may have taken down its mount: references
-    /// that it would have dropped are still counted, and the next Mount mounts.
-    pub bare: bool,
-    /// When it was removed: the how manieth removal of the slot that was.
-    pub removed: u64,
-}
-
-impl Volume {
-    /// All references together, as views show them.
-    pub fn count(&self) -> u64 {
-        self.references.values().map(|reference| reference.count).sum()
-    }
-}
 
 /// The part of the world that one client changes.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +60,28 @@ impl Slot {
             Op::Undelete { id } => {
                 self.trash.get(id).is_some_and(|(name, _)| !self.live.contains_key(name))
             }
+            Op::Snapshot { name, snapshot } => {
+                self.live.get(name).is_some_and(|volume| volume.snapshot(snapshot).is_none())
+            }
+            Op::RemoveSnapshot { name, snapshot } => {
+                self.live.get(name).is_some_and(|volume| volume.snapshot(snapshot).is_some())
+            }
+            Op::Clone { name, from, .. } => {
+                !self.live.contains_key(name) && self.origin(from).is_some()
+            }
+            Op::Rollback { name, snapshot } => self.live.get(name).is_some_and(|volume| {
+                volume.snapshot(snapshot).is_some() && !self.is_believed(volume)
+            }),
+        }
+    }
+
+    /// What `VOLUME` or `VOLUME@SNAPSHOT` holds.
+    fn origin(&self, from: &str) -> Option<&Content> {
+        match from.split_once('@') {
+            None => self.live.get(from).map(|volume| &volume.content),
+            Some((name, snapshot)) => {
+                self.live.get(name)?.snapshot(snapshot).map(|snapshot| &snapshot.content)
+            }
         }
     }
 
@@ -119,7 +105,7 @@ impl Slot {
             Op::Create { name, options } => {
                 self.live
                     .entry(name.clone())
-                    .or_insert_with(|| Volume { options: options.clone(), ..Volume::default() });
+                    .or_insert_with(|| Volume::new(options.clone(), Content::new(options)));
             }
             Op::Mount { name, by, id } => {
                 let volume = self.live.get_mut(name).expect("mounted volumes exist");
@@ -145,15 +131,17 @@ impl Slot {
             }
             Op::Write { name, file, text } => {
                 let volume = self.live.get_mut(name).expect("written volumes exist");
-                volume.files.insert(file.clone(), text.clone());
+                volume.content.files.insert(file.clone(), text.clone());
             }
             Op::Remove { name } => {
                 let mut volume = self.live.remove(name).expect("removed volumes existed");
                 volume.references.clear();
                 self.removals += 1;
                 volume.removed = self.removals;
-                // Never written and anonymous volumes are not worth keeping.
-                if !volume.files.is_empty() && !is_anonymous(name, &volume) {
+                // Never written and anonymous volumes are not worth keeping, unless
+                // they have snapshots.
+                let disposable = volume.content.files.is_empty() || volume.is_anonymous(name);
+                if !disposable || !volume.snapshots.is_empty() {
                     let id = volume.id.clone().expect("views were seen before a removal");
                     self.trash.insert(id, (name.clone(), volume));
                 }
@@ -170,7 +158,35 @@ impl Slot {
             }
             Op::Set { name, key, value } => {
                 let volume = self.live.get_mut(name).expect("set volumes exist");
-                volume.options.insert(key.clone(), value.clone());
+                let old = volume.options.insert(key.clone(), value.clone());
+                // What is as before is left alone: a rollback, say, gave the top
+                // another mode.
+                if old.as_ref() != Some(value) {
+                    volume.content.adorn(&BTreeMap::from([(key.clone(), value.clone())]));
+                }
+            }
+            Op::Snapshot { name, snapshot } => {
+                let volume = self.live.get_mut(name).expect("it exists");
+                let content = volume.content.clone();
+                volume.snapshots.push(Kept { name: Some(snapshot.clone()), id: None, content });
+            }
+            Op::RemoveSnapshot { name, snapshot } => {
+                let volume = self.live.get_mut(name).expect("it exists");
+                volume.snapshots.retain(|kept| kept.name.as_ref() != Some(snapshot));
+            }
+            Op::Clone { name, from, options } => {
+                let mut content = self.origin(from).expect("origins exist").clone();
+                content.adorn(options);
+                let mut options = options.clone();
+                options.insert("from".to_owned(), from.clone());
+                self.live.insert(name.clone(), Volume::new(options, content));
+            }
+            Op::Rollback { name, snapshot } => {
+                let volume = self.live.get_mut(name).expect("it exists");
+                let content = volume.snapshot(snapshot).expect("it exists").content.clone();
+                let content = std::mem::replace(&mut volume.content, content);
+                volume.snapshots.push(Kept { name: None, id: None, content });
+                volume.bare = !volume.references.is_empty();
             }
         }
     }
@@ -194,7 +210,8 @@ impl Slot {
                 return Err(report);
             }
             *self = after;
-        } else if let Some(Op::Remove { name } | Op::Purge { name }) = lost
+        } else if let Some(Op::Remove { name } | Op::Purge { name } | Op::Rollback { name, .. }) =
+            lost
             && let Some(volume) = self.live.get_mut(name)
         {
             volume.bare = true;
@@ -220,6 +237,7 @@ impl Slot {
     pub fn learn_ids(&mut self, world: &World) {
         for (name, volume) in &mut self.live {
             volume.id = volume.id.take().or_else(|| world.id(name));
+            kept::learn(&mut volume.snapshots, world.snapshots(name));
         }
     }
 
@@ -234,8 +252,10 @@ impl Slot {
                 (None, Some(view)) => {
                     found.push(format!("`{name}` exists ({}, {})", view["id"], view["state"]));
                 }
-                (Some(volume), Some(view)) => found
-                    .extend(against(volume, view).into_iter().map(|d| format!("`{name}`: {d}"))),
+                (Some(volume), Some(view)) => {
+                    let differences = volume.differences(view, world.snapshots(name));
+                    found.extend(differences.into_iter().map(|d| format!("`{name}`: {d}")));
+                }
             }
         }
         let shown: BTreeSet<&str> = world
@@ -277,84 +297,18 @@ impl Slot {
         }
         for (name, volume) in &self.live {
             let Some(id) = volume.id.as_ref() else { continue };
-            let data = world.pool.join("volumes").join(id).join("data");
-            found.extend(content(name, volume, &data));
+            let folder = world.pool.join("volumes").join(id);
+            found.extend(volume.content.differences(name, &folder.join("data")));
+            found.extend(kept::traces(&volume.snapshots, name, &folder));
             if volume.count() > 0 && !volume.bare && found.is_empty() {
-                found.extend(content(name, volume, &world.mounts.join(name)));
+                found.extend(volume.content.differences(name, &world.mounts.join(name)));
             }
         }
         for (id, (name, volume)) in &self.trash {
-            let data = world.pool.join(".berth/trash").join(id).join("data");
-            found.extend(content(name, volume, &data));
+            let folder = world.pool.join(".berth/trash").join(id);
+            found.extend(volume.content.differences(name, &folder.join("data")));
+            found.extend(kept::traces(&volume.snapshots, name, &folder));
         }
         found
     }
-}
-
-/// 64 hex digits and no options: Docker made the name up.
-fn is_anonymous(name: &str, volume: &Volume) -> bool {
-    name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()) && volume.options.is_empty()
-}
-
-/// How one view differs from what was acknowledged.
-fn against(volume: &Volume, view: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    if !matches!(view["state"].as_str(), Some("ready" | "creating")) {
-        found.push(format!("state {} ({})", view["state"], view["reason"]));
-    }
-    if volume.id.as_ref().is_some_and(|id| view["id"] != id.as_str()) {
-        found.push(format!("id {} instead of {:?}", view["id"], volume.id));
-    }
-    if view["references"] != volume.count() {
-        found.push(format!("{} references instead of {:?}", view["references"], volume.references));
-    }
-    for key in ["uid", "gid", "mode", "on-remove"] {
-        let shown = match &view["options"][key] {
-            Value::Null => None,
-            Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        };
-        let default = (key == "on-remove").then(|| "delete".to_owned());
-        let expected = volume.options.get(key).cloned().or(default);
-        if shown != expected {
-            found.push(format!("{key} is {shown:?} instead of {expected:?}"));
-        }
-    }
-    found
-}
-
-/// How the files of a volume differ from what was written.
-fn content(name: &str, volume: &Volume, data: &Path) -> Vec<String> {
-    let metadata = match fs::symlink_metadata(data) {
-        Ok(metadata) => metadata,
-        Err(error) => return vec![format!("data of `{name}` at {}: {error}", data.display())],
-    };
-    let mut found = Vec::new();
-    let mode = volume
-        .options
-        .get("mode")
-        .map_or(0o755, |text| u32::from_str_radix(text, 8).expect("modes of the model are octal"));
-    if metadata.mode() & 0o7777 != mode {
-        found.push(format!("mode of `{name}` is {:o}, not {mode:o}", metadata.mode() & 0o7777));
-    }
-    if let Some(uid) = volume.options.get("uid")
-        && *uid != metadata.uid().to_string()
-    {
-        found.push(format!("`{name}` belongs to {}, not {uid}", metadata.uid()));
-    }
-    let files = files(data);
-    if files != volume.files {
-        found.push(format!("`{name}` has {files:?}, written was {:?}", volume.files));
-    }
-    found
-}
-
-/// All files in a directory, and their content.
-pub fn files(data: &Path) -> BTreeMap<String, String> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(data).into_iter().flatten().flatten() {
-        let text = fs::read_to_string(entry.path()).unwrap_or_else(|error| error.to_string());
-        files.insert(entry.file_name().to_string_lossy().into_owned(), text);
-    }
-    files
 }

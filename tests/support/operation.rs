@@ -41,6 +41,14 @@ pub enum Op {
     Undelete { id: String },
     /// `volume set` of one option.
     Set { name: String, key: String, value: String },
+    /// `snapshot create`, waiting for its job.
+    Snapshot { name: String, snapshot: String },
+    /// `snapshot rm`
+    RemoveSnapshot { name: String, snapshot: String },
+    /// Docker's Create with `from`: `VOLUME` or `VOLUME@SNAPSHOT`.
+    Clone { name: String, from: String, options: BTreeMap<String, String> },
+    /// `volume rollback`, waiting for its job.
+    Rollback { name: String, snapshot: String },
 }
 
 impl fmt::Display for Op {
@@ -54,8 +62,20 @@ impl fmt::Display for Op {
 
 impl Op {
     /// Every verb, for statistics.
-    pub const VERBS: [&str; 8] =
-        ["create", "mount", "unmount", "write", "remove", "purge", "undelete", "set"];
+    pub const VERBS: [&str; 12] = [
+        "create",
+        "mount",
+        "unmount",
+        "write",
+        "remove",
+        "purge",
+        "undelete",
+        "set",
+        "snapshot",
+        "remove-snapshot",
+        "clone",
+        "rollback",
+    ];
 
     /// Its verb.
     pub fn verb(&self) -> &'static str {
@@ -68,6 +88,10 @@ impl Op {
             Self::Purge { .. } => "purge",
             Self::Undelete { .. } => "undelete",
             Self::Set { .. } => "set",
+            Self::Snapshot { .. } => "snapshot",
+            Self::RemoveSnapshot { .. } => "remove-snapshot",
+            Self::Clone { .. } => "clone",
+            Self::Rollback { .. } => "rollback",
         }
     }
 
@@ -107,6 +131,20 @@ impl Op {
                 &format!("/v1/volumes/{name}"),
                 Some(&json!({"options": {key: value}})),
             ),
+            Self::Snapshot { name, snapshot } => {
+                client.job(&format!("/v1/volumes/{name}/snapshots"), &json!({"name": snapshot}))
+            }
+            Self::RemoveSnapshot { name, snapshot } => {
+                client.control("DELETE", &format!("/v1/volumes/{name}/snapshots/{snapshot}"), None)
+            }
+            Self::Clone { name, from, options } => {
+                let mut options = json!(options);
+                options["from"] = json!(from);
+                client.create(name, &options)
+            }
+            Self::Rollback { name, snapshot } => {
+                client.job(&format!("/v1/volumes/{name}/rollback"), &json!({"snapshot": snapshot}))
+            }
         }
     }
 }

@@ -1,20 +1,19 @@
-//! One scripted life of volumes through every verb, which may be cut anywhere.
+//! One scripted life of volumes, which may be cut anywhere.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use super::{
     daemon::{Daemon, Setup},
     load::{Answer, Client},
+    loopfs::{Kind, LoopFs},
     model::Slot,
     namespace,
-    operation::{By, Op},
+    operation::Op,
     poll::{self, SOON},
+    script::{NAMES, Script},
     stage::Stage,
     world::World,
 };
-
-/// A name as Docker makes them up.
-const ANONYMOUS: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 
 /// How long kernel and disk may lag behind an answer, on a busy machine.
 const SETTLED: Duration = Duration::from_secs(10);
@@ -37,25 +36,53 @@ pub struct Story {
     pub daemon: Daemon,
     /// How often an operation was refused.
     pub refusals: Vec<String>,
+    script: Script,
     client: Client,
     pool: PathBuf,
+    _disk: Option<LoopFs>,
     stage: Stage,
+}
+
+/// What is told, and where the pool lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Tale {
+    /// The steps.
+    pub script: Script,
+    /// A file system of its own, instead of the stage's.
+    pub disk: Option<Kind>,
 }
 
 impl Story {
     /// A fresh stage whose first daemon will have this environment. Nothing is
     /// started that the environment could not stop.
-    pub fn begin(env: &[(&str, String)]) -> Self {
+    pub fn begin(tale: Tale, env: &[(&str, String)]) -> Self {
         namespace::apart();
         let stage = Stage::new("story");
         let mut setup = Setup::new(&stage).env("BERTH_LOG", "warn");
+        let mut pool = setup.root.join("pools/default");
+        let disk = tale.disk.map(|kind| LoopFs::new(stage.path(), "disk", kind, kind.least()));
+        if let Some(disk) = &disk {
+            pool = disk.path().join("pool");
+            fs::create_dir(&pool).expect("an empty file system");
+            let config =
+                format!("[pools.default]\nbackend = \"vfs\"\npath = \"{}\"\n", pool.display());
+            setup = setup.config(&stage, &config);
+        }
         for (name, value) in env {
             setup = setup.env(name, value.clone());
         }
         let client = Client::new(&setup.plugin_socket, &setup.control_socket);
-        let slot = Slot::new(["a", "b", "c", ANONYMOUS].map(ToOwned::to_owned));
-        let pool = setup.root.join("pools/default");
-        Self { slot, daemon: setup.spawn(), refusals: Vec::new(), client, pool, stage }
+        let slot = Slot::new(NAMES.map(ToOwned::to_owned));
+        Self {
+            slot,
+            daemon: setup.spawn(),
+            refusals: Vec::new(),
+            script: tale.script,
+            client,
+            pool,
+            _disk: disk,
+            stage,
+        }
     }
 
     /// Waits for the daemon; false if it ended instead, or does not serve.
@@ -83,7 +110,7 @@ impl Story {
             return End::Died(None);
         }
         between("start");
-        for step in script() {
+        for step in (self.script)() {
             let op = step(&self.slot);
             if let Some(end) = self.step(&op) {
                 return end;
@@ -176,82 +203,4 @@ impl Story {
         });
         settled.ok_or_else(|| format!("{found:#?}"))
     }
-}
-
-type Step = Box<dyn Fn(&Slot) -> Op>;
-
-/// Every verb, on fresh, written, mounted, removed and anonymous volumes.
-fn script() -> Vec<Step> {
-    let mount = |name: &'static str, by: By, id: &'static str| -> Step {
-        Box::new(move |_| Op::Mount { name: name.to_owned(), by, id: id.to_owned() })
-    };
-    let unmount = |name: &'static str, by: By, id: &'static str| -> Step {
-        Box::new(move |_| Op::Unmount { name: name.to_owned(), by, id: id.to_owned() })
-    };
-    let create = |name: &'static str, options: &'static [(&str, &str)]| -> Step {
-        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        Box::new(move |_| Op::Create {
-            name: name.to_owned(),
-            options: options.iter().map(owned).collect(),
-        })
-    };
-    let write = |name: &'static str, file: &'static str| -> Step {
-        Box::new(move |_| Op::Write {
-            name: name.to_owned(),
-            file: file.to_owned(),
-            text: format!("{file} of {name}\n").repeat(100),
-        })
-    };
-    let set = |name: &'static str, key: &'static str, value: &'static str| -> Step {
-        Box::new(move |_| Op::Set {
-            name: name.to_owned(),
-            key: key.to_owned(),
-            value: value.to_owned(),
-        })
-    };
-    let remove =
-        |name: &'static str| -> Step { Box::new(move |_| Op::Remove { name: name.to_owned() }) };
-    let purge =
-        |name: &'static str| -> Step { Box::new(move |_| Op::Purge { name: name.to_owned() }) };
-    let undelete = |name: &'static str| -> Step {
-        Box::new(move |slot| Op::Undelete {
-            id: slot.latest_removed(name).expect("it was removed").to_owned(),
-        })
-    };
-    vec![
-        create("a", &[("mode", "0750"), ("uid", "5")]),
-        mount("a", By::Docker, "x"),
-        write("a", "one"),
-        mount("a", By::Command, "cli"),
-        mount("a", By::Docker, "x"),
-        remove("a"),
-        unmount("a", By::Command, "cli"),
-        set("a", "mode", "1777"),
-        unmount("a", By::Docker, "x"),
-        unmount("a", By::Docker, "x"),
-        create("b", &[]),
-        set("b", "uid", "7"),
-        remove("a"),
-        undelete("a"),
-        set("a", "on-remove", "retain"),
-        remove("a"),
-        create("a", &[]),
-        undelete("a"),
-        purge("a"),
-        purge("a"),
-        create("a", &[]),
-        mount("b", By::Docker, "y"),
-        write("b", "two"),
-        unmount("b", By::Docker, "y"),
-        purge("b"),
-        create(ANONYMOUS, &[]),
-        mount(ANONYMOUS, By::Docker, "z"),
-        write(ANONYMOUS, "three"),
-        unmount(ANONYMOUS, By::Docker, "z"),
-        remove(ANONYMOUS),
-        remove("a"),
-        create("c", &[]),
-        mount("c", By::Docker, "z"),
-        write("c", "four"),
-    ]
 }

@@ -13,14 +13,18 @@ use std::{
 
 use super::{
     guest::Guest,
+    kept,
     load::{Answer, Client},
     model::Slot,
     operation::{By, Op},
     random::Random,
+    volume::Volume,
 };
 
 /// How many operations a worker remembers for the report of a failure.
 const HISTORY: usize = 40;
+/// The names of its snapshots.
+const SNAPSHOTS: [&str; 2] = ["s1", "s2"];
 
 /// A client with names of its own, and a guest on volumes that all share.
 #[derive(Debug)]
@@ -158,12 +162,18 @@ impl Worker {
 
     /// Asks for the ids of volumes that were created since the last start.
     fn learn(&mut self) -> bool {
-        for (name, volume) in self.slot.live.iter_mut().filter(|(_, volume)| volume.id.is_none()) {
+        for (name, volume) in self.slot.live.iter_mut().filter(|(_, volume)| !volume.is_known()) {
             match self.client.view(name) {
                 Answer::Done(view) => volume.id = view["id"].as_str().map(ToOwned::to_owned),
                 Answer::Refused(text) => panic!("view of acknowledged `{name}`: {text}"),
                 Answer::Lost | Answer::Unsent => return false,
             }
+            let Some(views) = self.client.list(&format!("/v1/volumes/{name}/snapshots")) else {
+                return false;
+            };
+            let listed: Vec<_> = views.iter().map(kept::listed).collect();
+            kept::learn(&mut volume.snapshots, &listed);
+            assert!(volume.is_known(), "snapshots of `{name}`: {listed:?}; {:?}", volume.snapshots);
         }
         true
     }
@@ -180,23 +190,29 @@ impl Worker {
                 (false, 0..40) => Op::Undelete { id: (*random.pick(&removed)).clone() },
                 (false, 40..60) => Op::Purge { name },
                 (true, 0..4) => Op::Mount { name, by: By::Docker, id: "none".to_owned() },
-                _ => Op::Create { name, options: options(random, anonymous) },
+                _ => match origin(&self.slot, random) {
+                    Some(from) if !anonymous && random.chance(30) => {
+                        Op::Clone { name, from, options: options(random, false) }
+                    }
+                    _ => Op::Create { name, options: options(random, anonymous) },
+                },
             });
         };
         let client = if random.chance(70) { By::Docker } else { By::Command };
         let held: Vec<_> = volume.references.keys().collect();
         if held.is_empty() {
             return Some(match random.below(100) {
-                0..50 => mount(name, client, random),
-                50..72 => {
-                    volume.id.as_ref()?;
+                0..40 => mount(name, client, random),
+                40..55 => {
+                    volume.is_known().then_some(())?;
                     Op::Remove { name }
                 }
-                72..82 => Op::Purge { name },
+                55..62 => Op::Purge { name },
+                62..82 => snapshot(name, volume, random),
                 82..86 => Op::Unmount { name, by: client, id: "unknown".to_owned() },
                 86..90 => Op::Create { name, options: BTreeMap::new() },
                 _ if anonymous => mount(name, client, random),
-                _ => set(name, !volume.files.is_empty(), random),
+                _ => set(name, !volume.content.files.is_empty(), random),
             });
         }
         if volume.bare {
@@ -204,17 +220,18 @@ impl Worker {
         }
         let (by, id) = (*random.pick(&held)).clone();
         Some(match random.below(100) {
-            0..40 if volume.files.len() < 4 => {
+            0..40 if volume.content.files.len() < 4 => {
                 self.serial += 1;
                 let text = format!("{name} {} {}\n", self.number, self.serial).repeat(20);
                 Op::Write { name, file: format!("f{}", self.serial), text }
             }
             40..55 => mount(name, client, random),
-            55..62 if !anonymous => set(name, !volume.files.is_empty(), random),
+            55..62 if !anonymous => set(name, !volume.content.files.is_empty(), random),
             62..70 => {
-                volume.id.as_ref()?;
+                volume.is_known().then_some(())?;
                 Op::Remove { name }
             }
+            70..80 => snapshot(name, volume, random),
             _ => Op::Unmount { name, by, id },
         })
     }
@@ -222,6 +239,34 @@ impl Worker {
 
 fn mount(name: String, by: By, random: &mut Random) -> Op {
     Op::Mount { name, by, id: (*random.pick(&["a", "b"])).to_owned() }
+}
+
+/// Something with a snapshot of the volume.
+fn snapshot(name: String, volume: &Volume, random: &mut Random) -> Op {
+    let taken: Vec<_> = SNAPSHOTS.iter().filter(|s| volume.snapshot(s).is_some()).collect();
+    // Those that rollbacks keep go with the volume only.
+    let many = volume.snapshots.len() > 4;
+    if taken.is_empty() || (taken.len() < SNAPSHOTS.len() && random.chance(40)) {
+        let snapshot = (*random.pick(&SNAPSHOTS)).to_owned();
+        return Op::Snapshot { name, snapshot };
+    }
+    let snapshot = (**random.pick(&taken)).to_owned();
+    if many || random.chance(65) {
+        Op::RemoveSnapshot { name, snapshot }
+    } else {
+        Op::Rollback { name, snapshot }
+    }
+}
+
+/// What a clone could be made of.
+fn origin(slot: &Slot, random: &mut Random) -> Option<String> {
+    let mut origins = Vec::new();
+    for (name, volume) in &slot.live {
+        origins.push(name.clone());
+        let of_user = |snapshot: &&&str| volume.snapshot(snapshot).is_some();
+        origins.extend(SNAPSHOTS.iter().filter(of_user).map(|s| format!("{name}@{s}")));
+    }
+    (!origins.is_empty()).then(|| random.pick(&origins).clone())
 }
 
 fn set(name: String, written: bool, random: &mut Random) -> Op {

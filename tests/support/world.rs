@@ -8,7 +8,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{load::Client, mounts};
+use super::{
+    kept::{self, Listed},
+    load::Client,
+    mounts,
+};
 
 /// One look at everything.
 #[derive(Debug)]
@@ -23,6 +27,7 @@ pub struct World {
     pub mounts: PathBuf,
     /// The pool's folder.
     pub pool: PathBuf,
+    snapshots: BTreeMap<String, Vec<Listed>>,
     table: Vec<PathBuf>,
 }
 
@@ -43,6 +48,10 @@ impl World {
                 let expires = view["expires"].as_str().map(str::parse::<jiff::Timestamp>);
                 expires.is_some_and(|expires| expires.expect("RFC 3339") <= now)
             });
+        let mut snapshots = BTreeMap::<String, Vec<Listed>>::new();
+        for view in client.list("/v1/snapshots")? {
+            snapshots.entry(key(&view, "volume")).or_default().push(kept::listed(&view));
+        }
         let mounts = root.join("mounts");
         let table = mounts::below(mounts::here(), &mounts);
         Some(Self {
@@ -51,6 +60,7 @@ impl World {
             removed: removed.into_iter().map(|view| (key(&view, "id"), view)).collect(),
             table: table.into_iter().map(|mount| mount.point).collect(),
             mounts,
+            snapshots,
             pool: pool.to_owned(),
         })
     }
@@ -58,6 +68,11 @@ impl World {
     /// The id of a live volume.
     pub fn id(&self, name: &str) -> Option<String> {
         self.live.get(name).and_then(|view| view["id"].as_str()).map(ToOwned::to_owned)
+    }
+
+    /// The snapshots of a live volume, in the order they were made.
+    pub fn snapshots(&self, name: &str) -> &[Listed] {
+        self.snapshots.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// How often the mountpoint of `name` is in the mount table.
@@ -79,15 +94,18 @@ impl World {
         for id in entries(&self.pool.join("volumes")) {
             let volume = self.pool.join("volumes").join(&id);
             for extra in entries(&volume) {
-                if !matches!(extra.as_str(), "data" | "volume.json" | "snapshots") {
+                if !matches!(extra.as_str(), "data" | "volume.json" | "snapshots" | "origins") {
                     found.push(format!("{}/{extra} was left", volume.display()));
                 }
             }
         }
         for extra in entries(&self.pool.join(".berth")) {
-            if !matches!(extra.as_str(), "pool.json" | "trash" | "records" | "names") {
+            if !matches!(extra.as_str(), "pool.json" | "trash" | "records" | "names" | "purge") {
                 found.push(format!(".berth/{extra} was left"));
             }
+        }
+        for extra in entries(&self.pool.join(".berth/purge")) {
+            found.push(format!(".berth/purge/{extra} was left"));
         }
         for mountpoint in entries(&self.mounts) {
             if self.live.get(&mountpoint).is_none_or(|view| view["references"] == 0) {

@@ -13,7 +13,8 @@ use std::{fmt::Debug, os::fd::OwnedFd, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bytes, HostId, Op, PoolId, PoolIdentity, Resize, Result, Sidecar, Snapshots, VolumeSpec,
+    Bytes, Growth, HostId, Op, PoolId, PoolIdentity, Report, Resize, Result, Sidecar, Snapshots,
+    VolumeSpec,
 };
 
 /// One storage technology, opened on one pool.
@@ -115,6 +116,14 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// `Unavailable` if that cannot be told.
     fn capacity(&self, op: &Op) -> Result<Capacity>;
 
+    /// What is worth knowing of the pool beyond that; may block for a moment.
+    ///
+    /// # Errors
+    /// `Unavailable` if that cannot be told.
+    fn report(&self, op: &Op) -> Result<Report> {
+        op.check().map(|()| Report::default())
+    }
+
     /// Snapshots, clones and rollback, where this pool has them.
     fn snapshots(&self) -> Option<&dyn Snapshots> {
         None
@@ -122,6 +131,11 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// Limits of volumes, where this pool knows them.
     fn resize(&self) -> Option<&dyn Resize> {
+        None
+    }
+
+    /// Growing, where this pool can.
+    fn growth(&self) -> Option<&dyn Growth> {
         None
     }
 }

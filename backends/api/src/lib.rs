@@ -10,11 +10,14 @@
 //! | module | noun |
 //! |---|---|
 //! | [`backend`] | the trait, and what its calls return |
+//! | [`label`] | the SELinux label of a pool's volumes |
 //! | [`operation`] | deadline, cancellation and progress of one call |
 //! | [`volume`] | ids, names, and the specification of a volume |
 //! | [`options`] | `-o KEY=VALUE`: parsing, normalising, comparing |
 //! | [`snapshot`] | points in time of a volume, and pools that have them |
+//! | [`growth`] | pools that can become larger |
 //! | [`resize`] | pools that can limit a volume |
+//! | [`report`] | what is worth knowing of a pool |
 //! | [`size`] | a number of bytes as people write it |
 //! | [`sidecar`] | `volume.json`, the self-description beside the data |
 //! | [`identity`] | `pool.json`, and which host a pool belongs to |
@@ -26,9 +29,12 @@ pub mod checksum;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod error;
+pub mod growth;
 pub mod identity;
+pub mod label;
 pub mod operation;
 pub mod options;
+pub mod report;
 pub mod resize;
 pub mod sidecar;
 pub mod size;
@@ -37,9 +43,12 @@ pub mod volume;
 
 pub use backend::{Backend, Capacity, Change, Found, Handle, Health, Observed, Progress, Source};
 pub use error::{Context, Error, ErrorKind, Result};
+pub use growth::Growth;
 pub use identity::{HostId, PoolId, PoolIdentity};
+pub use label::Label;
 pub use operation::Op;
 pub use options::{Access, OnRemove, Options};
+pub use report::{Detail, Level, Notice, Report};
 pub use resize::{Resize, Usage};
 pub use sidecar::{Layout, Sidecar};
 pub use size::Bytes;

@@ -301,7 +301,8 @@ pub trait Snapshots: Send + Sync {
     ) -> Result<Progress<Change>>;
 
     /// Takes an unfinished [`roll_back`](Self::roll_back) back. `false` where the
-    /// content had been exchanged already: it must then be repeated to its end.
+    /// content had been exchanged already: it must then be repeated to its end. What
+    /// was copied may be left as the removed snapshot `kept`, to be purged.
     ///
     /// # Errors
     /// `Unavailable`.

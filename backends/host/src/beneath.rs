@@ -12,7 +12,7 @@ mod removal;
 mod subvolume;
 mod tour;
 mod walk;
-mod xattr;
+pub(crate) mod xattr;
 
 use std::{
     ffi::OsString,
@@ -33,6 +33,7 @@ use nix::{
     },
     sys::{
         stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat},
+        statfs::{EXT4_SUPER_MAGIC, fstatfs},
         statvfs::fstatvfs,
     },
     unistd::{Gid, Uid, UnlinkatFlags, fchown, syncfs, unlinkat},
@@ -282,6 +283,14 @@ impl Dir {
             total: found.blocks().saturating_mul(unit),
             free: found.blocks_available().saturating_mul(unit),
         })
+    }
+
+    /// Whether it lies on ext4, ext3 or ext2, which the kernel does not tell apart.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn is_ext4(&self) -> io::Result<bool> {
+        Ok(fstatfs(self)?.filesystem_type() == EXT4_SUPER_MAGIC)
     }
 
     /// A fresh reading of its entries: the position is not shared.

@@ -7,7 +7,7 @@
 use std::{
     fs::File,
     io::{self, Write as _},
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     path::Path,
 };
 
@@ -42,17 +42,23 @@ pub fn sync_directory(directory: impl AsFd) -> io::Result<()> {
 /// The kernel's; a partial file is removed.
 pub fn write_new(directory: impl AsFd, name: &str, bytes: &[u8]) -> io::Result<()> {
     let directory = directory.as_fd();
-    component(name)?;
-    failpoint::hit("durable.make-file")?;
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-    let mut file = File::from(openat(directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
-    let written = fill(&mut file, bytes);
+    let mut file = make(directory, name)?;
+    let written = fill(&mut file, bytes).and_then(|()| sync_file(&file));
     if written.is_err() {
         // The first error is the one to tell; what cannot be removed either is
         // met again by whoever repeats the step.
         let _ = discard(directory, name);
     }
     written
+}
+
+/// Makes the new file `name` in `directory` with mode 0600 and writes `bytes`, for a
+/// caller that syncs the whole file system. Refuses an existing name.
+///
+/// # Errors
+/// The kernel's; a partial file stays.
+pub fn write_unsynced(directory: impl AsFd, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fill(&mut make(directory.as_fd(), name)?, bytes)
 }
 
 /// Replaces `name` in `directory` by a file with `bytes`, whole or not at all:
@@ -97,9 +103,19 @@ pub fn replace_path(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(File::open(directory)?, name, bytes)
 }
 
+fn make(directory: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+    component(name)?;
+    failpoint::hit("durable.make-file")?;
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+    Ok(openat(directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+}
+
 fn fill(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     failpoint::hit("durable.write")?;
-    file.write_all(bytes)?;
+    file.write_all(bytes)
+}
+
+fn sync_file(file: &File) -> io::Result<()> {
     failpoint::hit("durable.sync-file")?;
     if failpoint::sabotaged("skip-file-sync") {
         return Ok(());
@@ -165,6 +181,7 @@ mod tests {
         let directory = File::open(stage.path()).expect("readable");
         for name in ["", ".", "..", "../a", "a/b", "a\0b"] {
             assert!(write_new(&directory, name, b"x").is_err(), "{name:?}");
+            assert!(write_unsynced(&directory, name, b"x").is_err(), "{name:?}");
             assert!(replace(&directory, name, b"x").is_err(), "{name:?}");
         }
     }

@@ -1,5 +1,5 @@
 //! The only code of Berth that talks to the kernel: mounts, mount tables,
-//! durable files, directories beneath an opened root, locks.
+//! durable files, directories beneath an opened root, loop devices, programs, locks.
 //!
 //! It knows nothing of volumes, pools or records. Every function that syncs,
 //! renames, links, mounts or unlinks passes a [`failpoint`] first; a test reads
@@ -9,9 +9,13 @@
 //! |---|---|
 //! | [`failpoint`] | test-only switches: failpoints and saboteurs |
 //! | [`durable`] | files and directory entries that survive a power cut |
+//! | [`backing`] | files that stand behind a block device |
 //! | [`beneath`] | directories opened beneath a root, walks by descriptor, copies of trees |
+//! | [`loopdev`] | loop devices |
+//! | [`command`] | external programs |
 //! | [`mounts`] | the mount table, bind mounts, unmounts |
 //! | [`holders`] | which processes keep a mount from going away |
+//! | [`label`] | the SELinux label of a directory |
 //! | [`lock`] | one daemon per root |
 //! | [`boot`] | this boot's id |
 //! | [`memory`] | memory that is no longer needed |
@@ -19,12 +23,16 @@
 //! | [`priority`] | how much a thread may get in the way |
 //! | [`sockets`] | passed descriptors, groups of a peer |
 
+pub mod backing;
 pub mod beneath;
 pub mod boot;
+pub mod command;
 pub mod durable;
 pub mod failpoint;
 pub mod holders;
+pub mod label;
 pub mod lock;
+pub mod loopdev;
 pub mod memory;
 pub mod mounts;
 pub mod priority;

@@ -63,6 +63,16 @@ fn bind_classic(source: BorrowedFd<'_>, target: &Path, flags: BindFlags) -> io::
     remounted
 }
 
+/// Mounts the file system `kind` on the block device `source` at `target` (an
+/// existing directory) with the file system's own `options`.
+///
+/// # Errors
+/// The kernel's: EINVAL where it does not know an option, or the file system.
+pub fn mount_device(source: &Path, target: &Path, kind: &str, options: &str) -> io::Result<()> {
+    failpoint::hit("mounts.mount-device")?;
+    Ok(mount(Some(source), target, Some(kind), MsFlags::empty(), Some(options))?)
+}
+
 /// Whether an unmount did something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unmounted {

@@ -17,7 +17,8 @@ use syn::{
 };
 
 /// Functions that are a step, by the last word of their path.
-const STEPS: [&str; 30] = [
+const STEPS: [&str; 31] = [
+    "fsetxattr",
     "fsync",
     "fdatasync",
     "syncfs",
@@ -51,7 +52,7 @@ const STEPS: [&str; 30] = [
 ];
 
 /// … by the last two words, where one word says too little.
-const QUALIFIED: [(&str, &str); 7] = [
+const QUALIFIED: [(&str, &str); 15] = [
     ("call", "create"),
     ("call", "destroy"),
     ("call", "snapshot"),
@@ -59,18 +60,32 @@ const QUALIFIED: [(&str, &str); 7] = [
     ("call", "clone"),
     ("call", "set_attributes"),
     ("call", "set_limit"),
+    ("call", "get_free"),
+    ("call", "configure"),
+    ("call", "set_descriptor"),
+    ("call", "clear"),
+    ("call", "set_status"),
+    ("call", "set_capacity"),
+    ("call", "set_direct"),
+    ("call", "set_block_size"),
 ];
 
 /// Methods that are a step.
-const METHODS: [&str; 3] = ["commit", "sync_all", "sync_data"];
+const METHODS: [&str; 4] = ["commit", "spawn", "sync_all", "sync_data"];
 
 /// System calls without a wrapper that change nothing on disk or in the mount
 /// table; and those by which [`QUALIFIED`] functions do.
 const HARMLESS: [&str; 4] = ["SYS_gettid", "SYS_ioprio_set", "SYS_quotactl", "SYS_quotactl_fd"];
 
 /// Where the rule holds, from this crate. The stores may not be there yet.
-const SOURCES: [&str; 5] =
-    ["src", "../tree/src", "../../src/database", "../../src/catalog", "../../src/journal"];
+const SOURCES: [&str; 6] = [
+    "src",
+    "../tree/src",
+    "../vfs/src",
+    "../../src/database",
+    "../../src/catalog",
+    "../../src/journal",
+];
 
 /// What one function does, in the order of its source.
 enum Event {

@@ -39,7 +39,7 @@ impl Tree {
         let data = self.origin(from, snapshot)?;
         let limit = sidecar.spec.options.size;
         let limited = |_: &Dir| self.limit_new(&opened, &folder, limit);
-        content::carry(op, &data, &folder, limited).context(what)?;
+        content::carry(op, &data, &folder, false, limited).context(what)?;
         let made = folder.open_dir(DATA);
         let made = made.and_then(|data| adorn(&data, &sidecar.spec.options));
         made.and_then(|()| volumes.sync()).context(what)?;

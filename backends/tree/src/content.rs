@@ -47,9 +47,13 @@ fn method(data: &Dir) -> Result<Method> {
     })
 }
 
-/// Copies `data` into `folder`, durably, in the place of what an interrupted
-/// attempt left there. `prepare` sees the new directory before anything is in it,
-/// where the content is not shared as a whole.
+/// Copies `data` into `folder`, in the place of what an interrupted attempt left
+/// there. `prepare` sees the new directory before anything is in it, where the
+/// content is not shared as a whole; where it is, the copy is born read-only if
+/// `frozen`.
+///
+/// What was made on this file system until then is durable on return: the copy, and
+/// the folders on the way to it.
 ///
 /// # Errors
 /// `Exhausted` if it does not fit; `Conflict` if cancelled. What is there then is
@@ -58,14 +62,15 @@ pub(crate) fn carry(
     op: &Op,
     data: &Dir,
     folder: &Dir,
+    frozen: bool,
     prepare: impl FnOnce(&Dir) -> Result<()>,
 ) -> Result<Method> {
     discard(op, folder)?;
     let method = method(data)?;
     let way = match method {
         Method::Instant => {
-            // The kernel commits it at once.
-            data.snapshot_subvolume(folder, DATA, false).context(|| "snapshot the subvolume")?;
+            // The kernel commits it at once, with all that was made before.
+            data.snapshot_subvolume(folder, DATA, frozen).context(|| "snapshot the subvolume")?;
             return Ok(method);
         }
         Method::Reflink => Way::Reflink,
@@ -77,7 +82,7 @@ pub(crate) fn carry(
     prepare(&to)?;
     let copied = copy::tree(&copy::Request { from: data, to: &to, way, origins: true, op })?;
     if let Some(origins) = copied.origins {
-        durable::replace(folder, ORIGINS, &origins.to_bytes()).context(what)?;
+        durable::write_unsynced(folder, ORIGINS, &origins.to_bytes()).context(what)?;
     }
     if copied.mounts_left_out > 0 {
         tracing::warn!(count = copied.mounts_left_out, "mounts within the content were left out");
@@ -88,7 +93,8 @@ pub(crate) fn carry(
             "files could not share their data, and were copied"
         );
     }
-    // Once for all files: a sync of each would take longer than their copy.
+    // Once for all files and folders: a sync of each would take longer than their
+    // copy.
     to.sync_file_system().context(what)?;
     Ok(method)
 }

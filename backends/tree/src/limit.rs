@@ -57,7 +57,7 @@ impl Tree {
     /// `NotFound` if the volume is neither live nor in the trash; `Unavailable`.
     pub fn usage(&self, id: VolumeId) -> Result<Usage> {
         let opened = self.opened()?;
-        let folder = self.anywhere(&opened, id)?;
+        let folder = self.wherever(id)?;
         let state = self.limits(&opened)?;
         usage_of(&folder, &state).context(|| self.what(id))
     }

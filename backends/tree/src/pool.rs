@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use berth_api::{Bytes, Capacity, Error, Health, PoolIdentity, Result};
+use berth_api::{Bytes, Capacity, Error, Health, Label, PoolIdentity, Result};
 use berth_host::beneath::{Dir, Stamp};
 
 use crate::volume::made;
@@ -17,7 +17,7 @@ pub(crate) const OWN: &str = ".berth";
 pub(crate) const IDENTITY: &str = "pool.json";
 /// Removed volumes.
 pub(crate) const TRASH: &str = ".berth/trash";
-/// Removed snapshots, which nobody brings back; made when it is first needed.
+/// Removed snapshots, which nobody brings back; made with the first snapshot.
 pub(crate) const PURGE: &str = ".berth/purge";
 /// Live volumes.
 pub(crate) const VOLUMES: &str = "volumes";
@@ -28,6 +28,8 @@ pub(crate) const VOLUMES: &str = "volumes";
 pub struct Tree {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
+    /// What the top directory of a volume is labelled with; never our own folders.
+    pub(crate) label: Option<Label>,
     seen: Mutex<Seen>,
     /// Held while an identity is made or changed.
     pub(crate) claim: Mutex<()>,
@@ -60,9 +62,25 @@ impl Tree {
         Self {
             name: name.to_owned(),
             path: path.to_owned(),
+            label: None,
             seen: Mutex::new(Seen { accepted: None, health }),
             claim: Mutex::default(),
         }
+    }
+
+    /// The same pool with an SELinux label for the volumes that are made in it.
+    pub fn labelled(self, label: Option<Label>) -> Self {
+        Self { label, ..self }
+    }
+
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether the pool can be used, from what was last seen; does not block.
@@ -85,6 +103,14 @@ impl Tree {
     pub fn capacity(&self) -> Result<Capacity> {
         let space = self.opened()?.root.space().map_err(|error| self.unreadable("", error))?;
         Ok(Capacity { total: Bytes(space.total), free: Bytes(space.free) })
+    }
+
+    /// Whether it lies on ext4 (or what was before it).
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub fn lies_on_ext4(&self) -> Result<bool> {
+        self.opened()?.root.is_ext4().map_err(|error| self.unreadable("", error))
     }
 
     /// Opens the root and compares the identity with the accepted one; read only
@@ -131,7 +157,7 @@ impl Tree {
     }
 
     /// Remembers why the pool cannot be used.
-    pub(crate) fn lost(&self, error: &Error) {
+    pub fn lost(&self, error: &Error) {
         self.seen().health = Health::Unavailable(error.chain());
     }
 

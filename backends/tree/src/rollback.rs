@@ -31,7 +31,8 @@ const READY: &str = ".rollback.ready";
 impl Tree {
     /// Puts a copy of the snapshot `to` in the place of the content, owner and mode
     /// of its top included; what was there becomes the snapshot that `kept`
-    /// describes. See `berth_api::Snapshots::roll_back`.
+    /// describes. See `berth_api::Snapshots::roll_back`. A volume may have been
+    /// removed in the middle of it: it is completed in the trash as well.
     ///
     /// # Errors
     /// `NotFound` if volume or snapshot are not there; `Exhausted` if the copy does
@@ -39,7 +40,7 @@ impl Tree {
     pub fn roll_back(&self, op: &Op, to: SnapshotId, kept: &SnapshotSidecar) -> Result<Change> {
         let id = kept.volume;
         let what = || format!("pool `{}`: roll volume {id} back", self.name);
-        let volume = self.live(id)?;
+        let volume = self.wherever(id)?;
         let place = format!("{SNAPSHOTS}/{}", kept.id);
         if !is_exchanged(&volume, &place).context(what)? {
             if !volume.has(READY).context(what)? {
@@ -61,24 +62,39 @@ impl Tree {
         let what = || "copy the snapshot";
         made(volume.make_dir(STAGE, 0o700)).context(what)?;
         let stage = volume.open_dir(STAGE).context(what)?;
-        content::carry(op, data, &stage, |new| self.prepare_content(new))?;
+        content::carry(op, data, &stage, false, |new| self.prepare_content(new))?;
         stage.sync().context(what)?;
         volume.rename(STAGE, volume, READY).and_then(|()| volume.sync()).context(what)
     }
 
     /// Takes an unfinished rollback back: `false` if the content was exchanged
-    /// already.
+    /// already. The copy, however large it is, is moved away as if it were the
+    /// removed snapshot `kept`, for [`purge_snapshot`](Self::purge_snapshot).
     ///
     /// # Errors
     /// The kernel's.
     pub fn undo_roll_back(&self, op: &Op, id: VolumeId, kept: SnapshotId) -> Result<bool> {
         let what = || format!("pool `{}`: undo a rollback of volume {id}", self.name);
-        let volume = self.live(id)?;
-        if is_exchanged(&volume, &format!("{SNAPSHOTS}/{kept}")).context(what)? {
+        let volume = self.wherever(id)?;
+        let place = format!("{SNAPSHOTS}/{kept}");
+        if is_exchanged(&volume, &place).context(what)? {
             return Ok(false);
         }
-        for name in [STAGE, READY, &format!("{SNAPSHOTS}/{kept}")] {
-            let Some((folder, name)) = parent(&volume, name).context(what)? else { continue };
+        let purge = self.opened()?.purge(self)?;
+        for name in [STAGE, READY] {
+            match volume.rename(name, &purge, &kept.to_string()) {
+                Ok(()) => purge.sync().and_then(|()| volume.sync()).context(what)?,
+                Err(error) if error.kind() == Io::NotFound => {}
+                // Of an attempt before.
+                Err(error) if error.kind() == Io::AlreadyExists => {
+                    volume.remove_tree(name, &mut || op.check()).context(what)?;
+                    volume.sync().context(what)?;
+                }
+                other => other.context(what)?,
+            }
+        }
+        // Nothing but a description can be in it.
+        if let Some((folder, name)) = parent(&volume, &place).context(what)? {
             folder.remove_tree(name, &mut || op.check()).context(what)?;
             folder.sync().context(what)?;
         }

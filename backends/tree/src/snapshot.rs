@@ -57,7 +57,9 @@ impl Tree {
         content::estimate(&data, op, measure).map_err(|error| self.named(error))
     }
 
-    /// Takes a snapshot of the volume `id`; see `berth_api::Snapshots::create`.
+    /// Takes a snapshot of the volume `id`; see `berth_api::Snapshots::create`. One
+    /// that is whole is confirmed also in the trash, where its volume may have gone
+    /// before that was recorded.
     ///
     /// # Errors
     /// `NotFound` if the volume is not there; `Exhausted` if it does not fit.
@@ -70,10 +72,10 @@ impl Tree {
     ) -> Result<SnapshotSidecar> {
         let snapshot = sidecar.id;
         let what = || format!("pool `{}`: snapshot {snapshot} of volume {id}", self.name);
-        let (volume, name) = (self.live(id)?, snapshot.to_string());
-        if made(volume.make_dir(SNAPSHOTS, 0o700)).context(what)? {
-            volume.sync().context(what)?;
-        }
+        let (volume, name) = (self.wherever(id)?, snapshot.to_string());
+        // On a full disk it could not be made, and no snapshot be removed.
+        self.opened()?.purge(self)?;
+        made(volume.make_dir(SNAPSHOTS, 0o700)).context(what)?;
         let all = volume.open_dir(SNAPSHOTS).context(what)?;
         made(all.make_dir(&name, 0o700)).context(what)?;
         let folder = all.open_dir(&name).context(what)?;
@@ -83,11 +85,11 @@ impl Tree {
             return Ok(there);
         }
         let data = volume.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
-        let method = content::carry(op, &data, &folder, |_| Ok(())).context(what)?;
+        // The folders above need no sync of their own: it makes them durable too.
+        let method = content::carry(op, &data, &folder, true, |_| Ok(())).context(what)?;
         freeze(&folder).context(what)?;
         let consistency = if quiet() { Consistency::Quiesced } else { method.consistency() };
         let sidecar = SnapshotSidecar { consistency, ..sidecar.clone() };
-        all.sync().context(what)?;
         durable::replace(&folder, SIDECAR, &sidecar.to_bytes()).context(what)?;
         Ok(sidecar)
     }
@@ -161,8 +163,9 @@ impl Tree {
                 _ => Ok(Observed::Incomplete),
             };
         }
-        let purge = self.opened()?.purge(self)?;
-        let there = purge.has(&name).map_err(|error| self.unreadable(PURGE, error))?;
+        let purge = self.found(&self.opened()?.root, PURGE)?;
+        let there = purge.map_or(Ok(false), |purge| purge.has(&name));
+        let there = there.map_err(|error| self.unreadable(PURGE, error))?;
         Ok(if there { Observed::Trashed } else { Observed::Absent })
     }
 

@@ -7,15 +7,15 @@ use std::{
 };
 
 use berth_api::{
-    Change, Context as _, Error, Observed, Options, Result, Sidecar, VolumeId, options::Mode,
+    Change, Context as _, Error, Label, Observed, Options, Result, Sidecar, VolumeId, options::Mode,
 };
 use berth_host::{
     beneath::{Dir, is_foreign},
-    durable,
+    durable, label,
 };
 
 use crate::{
-    pool::{Opened, TRASH, Tree, VOLUMES},
+    pool::{TRASH, Tree, VOLUMES},
     rollback,
 };
 
@@ -50,7 +50,7 @@ impl Tree {
             return Ok(Change::Already);
         }
         let options = &sidecar.spec.options;
-        let made = prepare(&folder, options)
+        let made = prepare(&folder, options, self.label.as_ref())
             .context(what)
             .and_then(|()| self.limit_new(&opened, &folder, options.size).context(what))
             .and_then(|()| volumes.sync().context(what))
@@ -120,7 +120,8 @@ impl Tree {
         rollback::clear(&folder).context(what)?;
         let old = read_sidecar(&folder, id);
         self.limit_in_force(&folder, id, old.as_ref().ok(), sidecar)?;
-        if let Some(data) = self.put_in_force(&folder, id, old.as_ref().ok(), sidecar)? {
+        let changed = self.put_in_force(&folder, id, old.as_ref().ok(), sidecar)?;
+        if let Some(data) = self.relabelled(&folder, id)?.or(changed) {
             data.sync().context(what)?;
         }
         if old.is_ok_and(|old| old == *sidecar) {
@@ -129,6 +130,18 @@ impl Tree {
         }
         durable::replace(&folder, SIDECAR, &sidecar.to_bytes()).context(what)?;
         Ok(Change::Done)
+    }
+
+    /// The content's directory, if it has another label than the pool gives.
+    fn relabelled(&self, folder: &Dir, id: VolumeId) -> Result<Option<Dir>> {
+        let Some(wanted) = self.label.as_ref() else { return Ok(None) };
+        let data = folder.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
+        let what = || format!("pool `{}`: label volume {id}", self.name);
+        if label::get(&data).context(what)?.as_deref() == Some(wanted.as_str().as_bytes()) {
+            return Ok(None);
+        }
+        labelled(&data, wanted).context(what)?;
+        Ok(Some(data))
     }
 
     /// Opens the content as a place to mount, and says where it is.
@@ -183,16 +196,15 @@ impl Tree {
         })
     }
 
-    /// The folder of a volume that is live or in the trash.
-    pub(crate) fn anywhere(&self, opened: &Opened, id: VolumeId) -> Result<Dir> {
-        let name = id.to_string();
-        for place in [opened.volumes(self)?, opened.trash(self)?] {
-            if let Some(folder) = self.found(&place, &name)? {
-                return Ok(folder);
+    /// The folder of a volume, live or in the trash.
+    pub(crate) fn wherever(&self, id: VolumeId) -> Result<Dir> {
+        match self.live(id) {
+            Err(error) if error.kind() == berth_api::ErrorKind::NotFound => {
+                let trash = self.opened()?.trash(self)?;
+                self.found(&trash, &id.to_string())?.ok_or(error)
             }
+            other => other,
         }
-        Err(self
-            .named(Error::not_found(format!("volume {id} is not in `{}`", self.path.display()))))
     }
 
     /// The folder `name`, `None` if there is nothing.
@@ -252,14 +264,17 @@ pub(crate) fn made(result: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Makes the content's directory, owner and mode before anybody can see it.
-fn prepare(folder: &Dir, options: &Options) -> io::Result<()> {
+/// Makes the content's directory; owner, mode and label before anybody can see it.
+fn prepare(folder: &Dir, options: &Options, label: Option<&Label>) -> io::Result<()> {
     made(folder.make_volume(DATA, MODE))?;
     let data = folder.open_dir(DATA)?;
     let mode = options.mode.map(Mode::bits);
     // Always: the umask may have taken bits away.
     data.set_access(options.uid, options.gid, Some(mode.unwrap_or(MODE)))?;
-    if options.uid.or(options.gid).or(mode).is_some() {
+    if let Some(label) = label {
+        labelled(&data, label)?;
+    }
+    if options.uid.or(options.gid).or(mode).is_some() || label.is_some() {
         data.sync()?;
     }
     Ok(())
@@ -274,6 +289,18 @@ pub(crate) fn adorn(data: &Dir, options: &Options) -> io::Result<()> {
     }
     data.set_access(options.uid, options.gid, mode)?;
     data.sync()
+}
+
+/// Labels the content's directory, and says which key of the pool asked for it.
+fn labelled(data: &Dir, label: &Label) -> io::Result<()> {
+    label::set(data, label.as_str()).map_err(|error| {
+        let text = match error.kind() {
+            Io::Unsupported => "the pool's file system keeps no labels (`selinux-context`)",
+            Io::InvalidInput => "the policy of this host does not know the `selinux-context`",
+            _ => return error,
+        };
+        io::Error::new(error.kind(), text)
+    })
 }
 
 /// The option's value if it differs from before; where that is not known, if it

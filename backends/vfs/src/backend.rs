@@ -3,34 +3,60 @@
 use std::path::Path;
 
 use berth_api::{
-    Backend, Bytes, Capacity, Change, Error, Found, Handle, Health, HostId, Observed, Op, PoolId,
-    PoolIdentity, Progress, Resize, Result, Sidecar, Snapshots, Source, Usage, VolumeSpec,
+    Backend, Bytes, Capacity, Change, Error, Found, Growth, Handle, Health, HostId, Label,
+    Observed, Op, PoolId, PoolIdentity, Progress, Report, Resize, Result, Sidecar, Snapshots,
+    Source, Usage, VolumeSpec,
 };
 use berth_tree::Tree;
 
-use crate::handle;
+use crate::{
+    advice, handle,
+    image::{Image, ImageFile},
+};
 
 /// A pool in a directory of this host.
 #[derive(Debug)]
 pub struct Vfs {
     pub(crate) tree: Tree,
+    /// What is mounted where the tree lies, if that is ours to mount.
+    image: Option<Image>,
 }
 
 impl Vfs {
     /// The pool `name` at `path`. No I/O.
     pub fn open(name: &str, path: &Path) -> Self {
-        Self { tree: Tree::new(name, path) }
+        Self { tree: Tree::new(name, path), image: None }
+    }
+
+    /// The pool `name` on the image `file`, mounted at `mountpoint`. No I/O.
+    pub fn on_image(name: &str, mountpoint: &Path, file: ImageFile) -> Self {
+        let image = Some(Image::new(name, mountpoint, file));
+        Self { image, ..Self::open(name, mountpoint) }
+    }
+
+    /// The same pool with an SELinux label for its volumes.
+    pub fn labelled(self, label: Option<Label>) -> Self {
+        Self { tree: self.tree.labelled(label), ..self }
+    }
+
+    /// Sees to it that the image is mounted, if there is one; `known` is never
+    /// made anew.
+    fn mount(&self, known: bool) -> Result<()> {
+        let Some(image) = &self.image else { return Ok(()) };
+        image.ready(known).inspect_err(|error| self.tree.lost(error))
     }
 }
 
 impl Backend for Vfs {
     fn identify(&self, op: &Op, expected: Option<PoolId>, host: HostId) -> Result<PoolIdentity> {
         op.check()?;
+        self.mount(expected.is_some())?;
         self.tree.identify(expected, host)
     }
 
     fn take_over(&self, op: &Op, host: HostId) -> Result<PoolIdentity> {
         op.check()?;
+        self.mount(true)?;
         self.tree.take_over(host)
     }
 
@@ -110,7 +136,21 @@ impl Backend for Vfs {
 
     fn capacity(&self, op: &Op) -> Result<Capacity> {
         op.check()?;
-        self.tree.capacity()
+        let mut capacity = self.tree.capacity()?;
+        if let Some(image) = &self.image {
+            // What the disk below does not have nobody can use, and the trash is to
+            // be emptied early then.
+            capacity.free = capacity.free.min(image.room()?);
+        }
+        Ok(capacity)
+    }
+
+    fn report(&self, op: &Op) -> Result<Report> {
+        op.check()?;
+        match &self.image {
+            Some(image) => image.report(),
+            None => advice::report(&self.tree),
+        }
     }
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {
@@ -119,6 +159,10 @@ impl Backend for Vfs {
 
     fn resize(&self) -> Option<&dyn Resize> {
         Some(self)
+    }
+
+    fn growth(&self) -> Option<&dyn Growth> {
+        self.image.as_ref().map(|image| image as &dyn Growth)
     }
 }
 
@@ -141,6 +185,13 @@ impl Resize for Vfs {
     fn count(&self, op: &Op, volume: &Handle) -> Result<Bytes> {
         op.check()?;
         self.tree.count(op, handle::id(volume)?)
+    }
+}
+
+impl Growth for Image {
+    fn grow(&self, op: &Op, size: Option<Bytes>) -> Result<Bytes> {
+        op.check()?;
+        self.enlarge(size)
     }
 }
 

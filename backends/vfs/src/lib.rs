@@ -6,12 +6,17 @@
 //!
 //! | module | noun |
 //! |---|---|
+//! | `advice` | what a pool could have elsewhere |
 //! | `backend` | the pool, as a [`berth_api::Backend`] |
 //! | `handle` | its names for a volume and a snapshot |
+//! | `image` | an XFS in a file, for pools that lie in one |
 //! | `snapshots` | the accessor for snapshots |
 
+mod advice;
 mod backend;
 mod handle;
+mod image;
 mod snapshots;
 
 pub use backend::Vfs;
+pub use image::ImageFile;

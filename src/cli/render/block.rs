@@ -5,17 +5,17 @@ use super::plain;
 /// A block being filled.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Block {
-    lines: Vec<(&'static str, String)>,
+    lines: Vec<(String, String)>,
 }
 
 impl Block {
     /// Adds a line.
-    pub(in crate::cli) fn line(&mut self, key: &'static str, value: impl AsRef<str>) {
-        self.lines.push((key, plain(value.as_ref())));
+    pub(in crate::cli) fn line(&mut self, key: &str, value: impl AsRef<str>) {
+        self.lines.push((plain(key), plain(value.as_ref())));
     }
 
     /// Adds a line if there is something to say.
-    pub(in crate::cli) fn some(&mut self, key: &'static str, value: Option<impl AsRef<str>>) {
+    pub(in crate::cli) fn some(&mut self, key: &str, value: Option<impl AsRef<str>>) {
         if let Some(value) = value {
             self.line(key, value);
         }

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     engine::{Client, Engine},
     view::{
-        CreateSnapshot, CreateVolume, MountVolume, Mounted, Rebuild, ResizeVolume, RollBack,
+        CreateSnapshot, CreateVolume, Grow, MountVolume, Mounted, Rebuild, ResizeVolume, RollBack,
         SetVolume,
     },
 };
@@ -145,6 +145,10 @@ async fn ask(engine: &Arc<Engine>, route: Route, body: &[u8]) -> Result<Reply> {
         Route::Rebuild(pool) => {
             let request: Rebuild = read_or_default(body)?;
             json(&engine.rebuild(pool.as_deref(), request.take_over)?)
+        }
+        Route::Grow(pool) => {
+            let request: Grow = read_or_default(body)?;
+            json(&engine.grow(&pool, request.size).await?)
         }
         Route::Jobs => json(&engine.jobs()),
         Route::Job(id) => json(&engine.job(&id)?),

@@ -71,6 +71,8 @@ pub enum Route {
     Pool(String),
     /// `POST /v1/pools/N/rebuild`, or `POST /v1/pools/rebuild` for all
     Rebuild(Option<String>),
+    /// `POST /v1/pools/N/grow`
+    Grow(String),
     /// `GET /v1/jobs`
     Jobs,
     /// `GET /v1/jobs/ID`
@@ -157,6 +159,7 @@ pub fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, 
         ["v1", "pools", "rebuild"] if post => Route::Rebuild(None),
         ["v1", "pools", pool] if get => Route::Pool(name(pool)),
         ["v1", "pools", pool, "rebuild"] if post => Route::Rebuild(Some(name(pool))),
+        ["v1", "pools", pool, "grow"] if post => Route::Grow(name(pool)),
         ["v1", "jobs"] if get => Route::Jobs,
         ["v1", "jobs", id] if get => Route::Job(name(id)),
         ["v1", "jobs", id, "wait"] if get => {
@@ -165,7 +168,7 @@ pub fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, 
         }
         ["v1", "jobs", id, "cancel"] if post => Route::CancelJob(name(id)),
         ["v1", "volumes", _, "resize" | "undelete" | "mount" | "unmount" | "rollback"]
-        | ["v1", "pools", _, "rebuild"]
+        | ["v1", "pools", _, "rebuild" | "grow"]
         | ["v1", "jobs", _, "cancel"] => return allow("POST"),
         ["metrics"]
         | ["v1", "info" | "doctor" | "pools" | "jobs" | "snapshots"]
@@ -291,6 +294,7 @@ mod tests {
             (Method::POST, "/v1/pools/rebuild", Route::Rebuild(None)),
             (Method::POST, "/v1/pools/db/rebuild", Route::Rebuild(Some(n()))),
             (Method::POST, "/v1/pools/rebuild/rebuild", Route::Rebuild(Some("rebuild".to_owned()))),
+            (Method::POST, "/v1/pools/db/grow", Route::Grow(n())),
             (Method::GET, "/v1/pools/rebuild", Route::Pool("rebuild".to_owned())),
             (Method::GET, "/v1/jobs", Route::Jobs),
             (Method::GET, "/v1/jobs/db", Route::Job(n())),
@@ -344,6 +348,7 @@ mod tests {
             (Method::POST, "/v1/volumes/db/snapshots/a", "GET, DELETE"),
             (Method::DELETE, "/v1/pools/db", "GET"),
             (Method::GET, "/v1/pools/db/rebuild", "POST"),
+            (Method::GET, "/v1/pools/db/grow", "POST"),
             (Method::GET, "/v1/jobs/db/cancel", "POST"),
             (Method::POST, "/v1/jobs/db/wait", "GET"),
             (Method::HEAD, "/metrics", "GET"),

@@ -10,13 +10,14 @@ use std::{
 use nix::errno::Errno;
 
 use super::object::Descriptors;
+use crate::failpoint;
 
 /// What the kernel lets a list, and a value, be long.
-pub(super) const LONGEST: usize = 64 << 10;
+pub(crate) const LONGEST: usize = 64 << 10;
 
 /// Whose attributes.
 #[derive(Debug)]
-pub(super) enum Holder<'a> {
+pub(crate) enum Holder<'a> {
     /// A file or directory, open.
     Open(BorrowedFd<'a>),
     /// Anything held by an `O_PATH` descriptor: a path that means it.
@@ -24,18 +25,18 @@ pub(super) enum Holder<'a> {
 }
 
 impl<'a> Holder<'a> {
-    pub(super) fn open(object: &'a impl AsFd) -> Self {
+    pub(crate) fn open(object: &'a impl AsFd) -> Self {
         Self::Open(object.as_fd())
     }
 
     /// `object` has to stay open.
-    pub(super) fn held(object: &'a impl AsFd) -> Self {
+    pub(crate) fn held(object: &'a impl AsFd) -> Self {
         Self::Path(Descriptors::path(object))
     }
 
     /// Reads the names, each with a NUL, into `buffer`; none where the file
     /// system has no attributes.
-    pub(super) fn list<'b>(&self, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+    pub(crate) fn list<'b>(&self, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
         let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
         #[expect(
             unsafe_code,
@@ -54,7 +55,7 @@ impl<'a> Holder<'a> {
     }
 
     /// Reads a value into `buffer`; `None` if it is gone.
-    pub(super) fn get<'b>(
+    pub(crate) fn get<'b>(
         &self,
         name: &CStr,
         buffer: &'b mut [u8],
@@ -78,9 +79,11 @@ impl<'a> Holder<'a> {
     }
 
     /// Sets a value.
-    pub(super) fn set(&self, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+    pub(crate) fn set(&self, name: &CStr, value: &[u8]) -> Result<(), Errno> {
         let (start, length) = (value.as_ptr().cast(), value.len());
         let name = name.as_ptr();
+        failpoint::hit("xattr.set")
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
         #[expect(unsafe_code, reason = "no wrapper; the kernel reads a slice of that length")]
         let result = unsafe {
             match self {
@@ -92,7 +95,7 @@ impl<'a> Holder<'a> {
     }
 
     /// Removes an attribute; success if there is none.
-    pub(super) fn remove(&self, name: &CStr) -> Result<(), Errno> {
+    pub(crate) fn remove(&self, name: &CStr) -> Result<(), Errno> {
         let name = name.as_ptr();
         #[expect(unsafe_code, reason = "no wrapper; both strings are terminated")]
         let result = unsafe {

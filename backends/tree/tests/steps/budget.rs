@@ -6,7 +6,7 @@
 
 use std::{env, fs::File, os::unix::fs::FileExt as _, path::PathBuf, time::Duration};
 
-use berth_api::{HostId, Op};
+use berth_api::{Consistency, HostId, Op, SnapshotId, SnapshotSidecar};
 use berth_tree::Tree;
 
 use crate::{again, sidecar};
@@ -15,6 +15,7 @@ const TRACE: &str = "BERTH_FAILPOINTS_TRACE";
 
 const FILE: &str = "durable.sync-file";
 const DIRECTORY: &str = "durable.sync-directory";
+const FILE_SYSTEM: &str = "beneath.sync-file-system";
 
 #[test]
 fn each_call_costs_what_the_architecture_says() {
@@ -64,6 +65,21 @@ fn each_call_costs_what_the_architecture_says() {
     tree.describe(id, &changed).expect("described");
     assert_eq!(trace.syncs(), [DIRECTORY, FILE, DIRECTORY]);
 
+    let mut take = |name: &str| {
+        let snapshot = SnapshotSidecar {
+            id: SnapshotId::random(),
+            volume: owned.spec.id,
+            name: name.parse().expect("a valid name"),
+            created: plain.spec.created,
+            consistency: Consistency::Live,
+        };
+        tree.create_snapshot(&op, owned.spec.id, &snapshot, &|| false).expect("taken");
+        trace.syncs()
+    };
+    let first = take("first");
+    assert_eq!(first, [DIRECTORY, FILE_SYSTEM, FILE, DIRECTORY], "the pool's folder to purge");
+    assert_eq!(take("second"), [FILE_SYSTEM, FILE, DIRECTORY], "content, then description");
+
     tree.attach(id).expect("attached");
     tree.inspect(id).expect("evidence");
     tree.list(&op).expect("listed");
@@ -106,7 +122,7 @@ impl Trace {
 
     fn syncs(&mut self) -> Vec<String> {
         let mut steps = self.steps();
-        steps.retain(|step| step == FILE || step == DIRECTORY);
+        steps.retain(|step| [FILE, DIRECTORY, FILE_SYSTEM].contains(&step.as_str()));
         steps
     }
 }

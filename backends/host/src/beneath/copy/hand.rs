@@ -85,6 +85,11 @@ impl<'a> Hand<'a> {
         Self { shared, pool, attributes, piece: Vec::new(), origins: Vec::new() }
     }
 
+    /// How it carries content.
+    pub(super) fn way(&self) -> Way {
+        self.shared.way
+    }
+
     /// Copies the entry `name` of `folder` unless it is a directory. What has
     /// vanished is left out.
     pub(super) fn entry(&mut self, folder: &Folder, name: &CStr) -> Result<Met> {

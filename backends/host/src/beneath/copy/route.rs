@@ -10,6 +10,7 @@ use super::{
         listing,
         walk::{self, Names, Visitor},
     },
+    Way,
     folder::{Closed, Folder},
     hand::{Hand, Met},
     pool::Pool,
@@ -22,8 +23,12 @@ pub(super) struct Batch {
     names: Names,
 }
 
-/// Names in a batch.
-const BATCH: usize = 32;
+/// Names in a batch whose content is copied. Few, since any of them may be large.
+const COPIED: usize = 32;
+/// Names in a batch whose content is shared: a directory of usual size, whole. Those
+/// who make files in one directory take turns, and so do those who share blocks that
+/// XFS counts in one place, as it does those of one directory.
+const SHARED: usize = 1024;
 
 /// Goes through the whole tree below `top`, and passes on to `pool` what is found.
 pub(super) fn find<'a>(
@@ -107,13 +112,17 @@ impl Visitor for Route<'_, '_> {
 
     fn list(&mut self, folder: &Arc<Folder>) -> Result<Names> {
         let (mut directories, mut batch) = (Names::default(), Names::default());
+        let most = match self.hand.way() {
+            Way::Reflink => SHARED,
+            Way::Copy => COPIED,
+        };
         listing::read(&folder.from, &folder.path, |name, directory| {
             if directory {
                 directories.push(name);
                 return Ok(());
             }
             batch.push(name);
-            if batch.count() < BATCH {
+            if batch.count() < most {
                 return Ok(());
             }
             self.pass(folder, std::mem::take(&mut batch), &mut directories)

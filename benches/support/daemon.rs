@@ -73,9 +73,14 @@ impl Daemon {
         self.setup.client()
     }
 
+    /// The default pool.
+    pub(crate) fn pool(&self) -> PathBuf {
+        self.setup.folder.join("root/pools/default")
+    }
+
     /// Where the default pool keeps the volume of this id.
     pub(crate) fn data(&self, id: &str) -> PathBuf {
-        self.setup.folder.join("root/pools/default/volumes").join(id).join("data")
+        self.pool().join("volumes").join(id).join("data")
     }
 
     /// Resident memory, in bytes.

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use nix::{
@@ -69,10 +69,28 @@ impl Trace {
         let text = fs::read_to_string(&self.file).unwrap_or_default();
         let _ = fs::remove_file(&self.file);
         // `PID SECONDS fsync(5) = 0`, perhaps in two lines, the second `resumed`.
-        let began = |line: &&str| line.contains("sync(") && !line.contains("resumed>");
+        let began = |line: &&str| {
+            let sync = ["sync(", "syncfs(", "sync_file_range("];
+            sync.iter().any(|call| line.contains(call)) && !line.contains("resumed>")
+        };
         text.lines()
             .filter(began)
             .filter_map(|line| line.split_whitespace().nth(1)?.parse().ok())
             .collect()
     }
+}
+
+/// Seconds, on the clock that strace prints.
+pub(crate) fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()
+}
+
+/// How many of `syncs` fell into a call, in the middle one of `calls`: what follows
+/// an answer may begin before the client has read it.
+pub(crate) fn within(syncs: &[f64], calls: &[(f64, f64)]) -> usize {
+    let count =
+        |(start, end): &(f64, f64)| syncs.iter().filter(|at| (*start..=*end).contains(*at)).count();
+    let mut counts: Vec<_> = calls.iter().map(count).collect();
+    counts.sort_unstable();
+    counts[counts.len() / 2]
 }
