@@ -194,7 +194,9 @@ fn create_asks_first() {
 #[test]
 fn errors_of_create_reach_the_user() {
     let rig = Rig::with_proxy("calls");
-    for option in ["pol=default", "mode=9", "uid=-1", "size=many", "pool=nowhere", "fs=ext4"] {
+    for option in
+        ["pol=default", "mode=9", "uid=-1", "size=many", "size=5E", "pool=nowhere", "fs=ext4"]
+    {
         let said = rig.engine.fails(&["volume", "create", "-d", "berth", "-o", option, "vol"]);
         let error = last_error(&rig, "Create");
         assert!(said.contains(&error), "{option}: `{error}` does not reach the user: {said}");

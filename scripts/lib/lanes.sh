@@ -35,11 +35,14 @@ needs_of() {
         ;;
     vm)
         need_vm
+        need_engine
         need mkfs.xfs xfsprogs
         need mkfs.btrfs btrfs-progs
         need losetup mount
         ;;
     crash | sabotage)
+        # Some of what saboteurs must not pass runs in the guest.
+        [[ $1 == crash ]] || need_vm
         need mkfs.ext4 e2fsprogs
         need mkfs.btrfs btrfs-progs
         need mkfs.xfs xfsprogs

@@ -68,7 +68,7 @@ pub struct PoolConfig {
     pub image: Option<ImageConfig>,
     /// How long a removed volume can be brought back.
     pub trash: Duration,
-    /// Defaults of volumes made here: `uid`, `gid`, `mode`.
+    /// Defaults of volumes made here: `size`, `uid`, `gid`, `mode`.
     pub defaults: Options,
     /// The SELinux label of volumes made here.
     pub label: Option<Label>,

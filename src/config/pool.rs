@@ -16,7 +16,6 @@ use super::{
 /// How long a removed volume can be brought back unless a pool says otherwise.
 pub(super) const TRASH: Duration = Duration::from_hours(24);
 
-const LIMITS: Key = Key::Missing("limits on directories are not built yet");
 const SHARED: Key = Key::Missing("pools that several hosts share are not built yet");
 const THIN: Key = Key::Of("`thin`");
 const NFS: Key = Key::Of("`nfs`");
@@ -31,7 +30,7 @@ const KEYS: [(&str, Key); 31] = [
     ("gid", Key::Known),
     ("mode", Key::Known),
     ("file", Key::Known),
-    ("size", LIMITS),
+    ("size", Key::Known),
     ("shared", SHARED),
     ("coherent", SHARED),
     ("fs", Key::Missing("only block pools have a file system of their own")),
@@ -57,11 +56,6 @@ const KEYS: [(&str, Key); 31] = [
     ("encrypted", Key::Of("`thin` and `ebs`")),
 ];
 
-/// The same from a `vfs` pool on an image, whose `size` is the image's.
-fn keys(image: bool) -> [(&'static str, Key); KEYS.len()] {
-    KEYS.map(|(name, key)| (name, if image && name == "size" { Key::Known } else { key }))
-}
-
 /// Reads the pool `name`; what is mounted for it by Berth lies below `root`.
 pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<PoolConfig> {
     if name.parse::<VolumeName>().is_err() {
@@ -80,11 +74,11 @@ pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<Poo
     let image = if backend == "vfs" { image::read(section)? } else { None };
     let extra = match backend {
         "vfs" => {
-            section.check(&keys(image.is_some()))?;
+            section.check(&KEYS)?;
             BTreeMap::new()
         }
         #[cfg(feature = "testing")]
-        "fake" => section.others(&["backend", "path", "trash", "uid", "gid", "mode"])?,
+        "fake" => section.others(&["backend", "path", "trash", "uid", "gid", "mode", "size"])?,
         other => return Err(refuse(other, section)),
     };
     let path = match section.path("path")? {
@@ -138,10 +132,13 @@ fn refuse(backend: &str, section: &Section<'_>) -> berth_api::Error {
 
 fn defaults(section: &Section<'_>) -> Result<Options> {
     let mut options = Options::default();
+    // Of a pool on an image it is the image's.
+    let limits = section.string("file")?.is_none();
     let given = [
         ("uid", section.number("uid")?),
         ("gid", section.number("gid")?),
         ("mode", section.mode("mode")?),
+        ("size", if limits { section.size("size")? } else { None }),
     ];
     for (key, value) in given {
         let Some(value) = value else { continue };

@@ -188,6 +188,13 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A number of bytes with its unit, as text.
+    pub(super) fn size(&self, key: &str) -> Result<Option<String>> {
+        self.typed(key, "a size in quotes, such as \"10G\"", |value| {
+            value.as_str().map(ToOwned::to_owned)
+        })
+    }
+
     /// The tables below `key`, by name.
     pub(super) fn children(&self, key: &str) -> Result<Vec<(&'a str, Section<'a>)>> {
         let Some(tables) = self.typed(key, "a table", |value| value.as_table())? else {

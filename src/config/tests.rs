@@ -42,7 +42,7 @@ fn a_file_without_pools_keeps_the_builtin_one() {
 fn the_example_of_the_contract_with_what_is_built() {
     let (config, _) = parse(
         "default-pool = \"fast\"\n[pools.fast]\nbackend = \"vfs\"\npath = \"/srv//fast/\"\n\
-         shared = false\ntrash = \"7d\"\nuid = 1000\ngid = \"1000\"\nmode = \"0750\"\n",
+         shared = false\ntrash = \"7d\"\nsize = \"10G\"\nuid = 1000\ngid = \"1000\"\nmode = \"0750\"\n",
     )
     .expect("valid");
     let pool = &config.pools["fast"];
@@ -50,6 +50,7 @@ fn the_example_of_the_contract_with_what_is_built() {
     assert_eq!(pool.trash, Duration::from_hours(7 * 24));
     assert_eq!((pool.defaults.uid, pool.defaults.gid), (Some(1000), Some(1000)));
     assert_eq!(pool.defaults.mode.expect("given").bits(), 0o750);
+    assert_eq!(pool.defaults.size, Some(berth_api::Bytes(10 << 30)));
     assert!(!pool.builtin);
 }
 
@@ -86,7 +87,6 @@ fn what_is_in_the_contract_but_not_built_is_unsupported() {
         "[pools.default]\nbackend = \"thin\"\ndevice = \"/dev/sdb\"".to_owned(),
         "[pools.default]\nbackend = \"ebs\"\n[pools.default.tags]\nteam = \"web\"".to_owned(),
         format!("{pool}shared = true"),
-        format!("{pool}size = \"10G\""),
         format!("{pool}fs = \"xfs\""),
         format!("{pool}policy = \"nightly\""),
         format!("{pool}docker-options = [\"subdir\"]"),
@@ -130,6 +130,15 @@ fn wrong_types_and_values_name_the_key_and_the_line() {
             format!("{pool}mode = 0o750"),
             "`berth.toml` line 4: `pools.default.mode` must be a mode in quotes, such as \
              \"0750\", not an integer",
+        ),
+        (
+            format!("{pool}size = 10"),
+            "`berth.toml` line 4: `pools.default.size` must be a size in quotes, such as \
+             \"10G\", not an integer",
+        ),
+        (
+            format!("{pool}size = \"10K\""),
+            "`berth.toml` line 4: `pools.default.size`: size `10K` is less than 1 MiB",
         ),
         ("pools = 3".to_owned(), "`berth.toml` line 1: `pools` must be a table, not an integer"),
         (

@@ -17,7 +17,7 @@ impl Diagnosis {
     }
 }
 
-fn finding(
+pub(super) fn finding(
     severity: Severity,
     subject: impl Into<String>,
     message: impl Into<String>,
@@ -121,6 +121,9 @@ impl Engine {
                 format!("{} calls are stuck in the kernel", pool.stuck()),
                 Some("its disk or server does not answer; look at dmesg"),
             ));
+        }
+        if pool.health() == Health::Ready {
+            findings.extend(self.diagnose_limits(pool).await);
         }
         findings
     }

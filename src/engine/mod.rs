@@ -6,7 +6,7 @@
 //! | module | noun or verb |
 //! |---|---|
 //! | `open` | start: state, pools, recovery, then the loops |
-//! | `create` `mount` `remove` `trash` `set` `grow` `rebuild` | verbs (mount with unmount, trash is undelete and purge) |
+//! | `create` `mount` `remove` `trash` `set` `resize` `grow` `rebuild` | verbs (mount with unmount, trash is undelete and purge) |
 //! | `snapshot` `clone` `rollback` | verbs on points in time |
 //! | `quiesce` | bringing applications to rest meanwhile |
 //! | `vacate` | making sure that nobody uses a volume |
@@ -16,6 +16,7 @@
 //! | `records` | where records are written |
 //! | `pool` `threads` | pools, and the one crossing into blocking code |
 //! | `flight` `jobs` `repeat` `time` | work that outlives its caller |
+//! | `usage` `limits` | what volumes take, and may take |
 //! | `show` `doctor` | what users see |
 //!
 //! Invariants:
@@ -33,6 +34,7 @@ mod grow;
 mod house;
 mod index;
 mod jobs;
+mod limits;
 mod mount;
 mod open;
 mod pool;
@@ -42,6 +44,7 @@ mod records;
 mod recover;
 mod remove;
 mod repeat;
+mod resize;
 mod rollback;
 mod set;
 mod show;
@@ -52,6 +55,7 @@ mod table;
 mod threads;
 mod time;
 mod trash;
+mod usage;
 mod vacate;
 mod volume;
 

@@ -94,6 +94,7 @@ impl Engine {
         });
         tokio::spawn(self.clone().detach_loop());
         self.keep_house();
+        self.keep_measures();
         self.wake_left();
         berth_host::memory::give_back();
         tracing::info!(

@@ -7,7 +7,7 @@ use std::{
 
 use berth_api::{Backend, Bytes, Capacity, Error, Health, HostId, Op, PoolId, Report, Result};
 
-use super::threads::Threads;
+use super::{threads::Threads, usage::Gauge};
 use crate::{
     catalog,
     config::PoolConfig,
@@ -28,6 +28,8 @@ pub(super) struct Pool {
     walker: Threads,
     /// Content is copied on threads of its own: none of them counts as stuck.
     copiers: Threads,
+    /// What its volumes take.
+    pub(super) gauge: Gauge,
     host: HostId,
     writer: Writer,
     situation: RwLock<Situation>,
@@ -63,6 +65,7 @@ impl Pool {
             threads: Threads::new(name),
             walker: Threads::walkers(name),
             copiers: Threads::copiers(name),
+            gauge: Gauge::new(name),
             host,
             writer,
             situation: RwLock::new(Situation { id: known, confirmed, recovered: false }),
@@ -87,13 +90,36 @@ impl Pool {
         op: Op,
         call: impl FnOnce(&dyn Backend, &Op) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.at_leisure(&self.walker, op, call).await
+    }
+
+    /// Runs work that may take very long on a counter's thread.
+    pub(super) async fn count<T: Send + 'static>(
+        &self,
+        op: Op,
+        call: impl FnOnce(&dyn Backend, &Op) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.at_leisure(&self.gauge.counter, op, call).await
+    }
+
+    async fn at_leisure<T: Send + 'static>(
+        &self,
+        threads: &Threads,
+        op: Op,
+        call: impl FnOnce(&dyn Backend, &Op) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let backend = self.backend.clone();
-        self.walker
+        threads
             .run(move || {
                 berth_host::priority::lower_this_thread();
                 call(&*backend, &op)
             })
             .await
+    }
+
+    /// Whether its backend can say anything of what volumes take.
+    pub(super) fn measures(&self) -> bool {
+        self.backend.resize().is_some()
     }
 
     /// Runs work that copies content, and may take long.

@@ -18,7 +18,7 @@ use super::{
     repeat::wait,
     snapshot::{accessor, announce, find, unused_name},
     time,
-    volume::Volume,
+    volume::{Life, Volume},
 };
 use crate::{
     catalog::{Record, Rollback, Snapshot, SnapshotState},
@@ -192,5 +192,6 @@ impl Engine {
                 record.snapshots.push(rollback.kept);
             }
         });
+        volume.write(Life::forget_measure);
     }
 }

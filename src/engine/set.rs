@@ -8,9 +8,10 @@
 
 use std::sync::Arc;
 
-use berth_api::{Error, Op, Result, options};
+use berth_api::{Error, Op, Options, Result, options};
+use tokio::sync::OwnedMutexGuard;
 
-use super::{Engine, create::faulty, time};
+use super::{Engine, create::faulty, pool::Pool, time, volume::Volume};
 use crate::{
     catalog::{Record, State},
     view::{SetVolume, VolumeView},
@@ -34,46 +35,47 @@ impl Engine {
         self.writable()?;
         let lock = volume.lock_by(deadline).await?;
         let old = volume.record();
-        match &old.state {
-            State::Ready => {}
-            State::Faulty { during, error } => return Err(faulty(&old.name, during, error)),
-            _ => return Err(Error::not_found(format!("no such volume: `{name}`"))),
-        }
+        sound(&old, name)?;
         let pool = self.configured(&old.pool)?;
         pool.ready().await?;
         let options = old.options.clone().set(&changes)?;
-        let new = Record { options, unsettled: true, ..old.clone() };
-        self.commit(&volume, new).await?;
-        // From here on the work is its own: a caller who hangs up leaves no half.
-        let engine = self.clone();
-        let work = tokio::spawn(async move {
-            let applied = engine
-                .until_ready(&pool, &volume, |backend, op, record| {
-                    backend.apply(op, &record.handle, &record.sidecar())
-                })
-                .await;
-            if let Err(error) = applied {
-                let _lock = lock;
-                return Err(engine.revert(&volume, old, &pool, error).await);
-            }
-            let view = engine.view(&volume);
-            tokio::spawn(async move {
-                let _lock = lock;
-                engine.describe_again(&volume, &pool).await;
-            });
-            Ok(view)
-        });
+        // The work is its own: a caller who hangs up leaves no half.
+        let work = tokio::spawn(self.clone().change(volume, pool, lock, old, options));
         work.await.unwrap_or_else(|_| Err(Error::internal("`set` panicked")))
     }
 
-    /// Takes a `set` back whose effect failed.
-    async fn revert(
-        &self,
-        volume: &Arc<super::volume::Volume>,
+    /// Gives the volume `options` instead of those of `old`; `lock` is the volume's.
+    ///
+    /// # Errors
+    /// Those of the pool. Nothing has changed then.
+    pub(super) async fn change(
+        self: Arc<Self>,
+        volume: Arc<Volume>,
+        pool: Arc<Pool>,
+        lock: OwnedMutexGuard<()>,
         old: Record,
-        pool: &super::pool::Pool,
-        error: Error,
-    ) -> Error {
+        options: Options,
+    ) -> Result<VolumeView> {
+        let new = Record { options, unsettled: true, ..old.clone() };
+        self.commit(&volume, new).await?;
+        let applied = self
+            .until_ready(&pool, &volume, |backend, op, record| {
+                backend.apply(op, &record.handle, &record.sidecar())
+            })
+            .await;
+        if let Err(error) = applied {
+            return Err(self.revert(&volume, old, &pool, error).await);
+        }
+        let view = self.view(&volume);
+        tokio::spawn(async move {
+            let _lock = lock;
+            self.describe_again(&volume, &pool).await;
+        });
+        Ok(view)
+    }
+
+    /// Takes a `set` back whose effect failed.
+    async fn revert(&self, volume: &Arc<Volume>, old: Record, pool: &Pool, error: Error) -> Error {
         if let Err(second) = self.commit(volume, old.clone()).await {
             tracing::error!(volume = %old.name, error = %second.chain(), "take `set` back");
             return error;
@@ -86,5 +88,14 @@ impl Engine {
             })
             .await;
         error
+    }
+}
+
+/// Refuses to change what is not whole.
+pub(super) fn sound(record: &Record, name: &str) -> Result<()> {
+    match &record.state {
+        State::Ready => Ok(()),
+        State::Faulty { during, error } => Err(faulty(&record.name, during, error)),
+        _ => Err(Error::not_found(format!("no such volume: `{name}`"))),
     }
 }

@@ -24,7 +24,9 @@ impl Engine {
     /// # Errors
     /// `NotFound`, `Invalid`.
     pub fn get(&self, name: &str) -> Result<VolumeView> {
-        self.index.find(name).map(|volume| self.view(&volume))
+        let volume = self.index.find(name)?;
+        self.looked_at(&volume);
+        Ok(self.view(&volume))
     }
 
     /// All volumes, by name, from memory.
@@ -79,20 +81,30 @@ impl Engine {
             _ => (None, None),
         };
         let snapshots = self.pools.get(&record.pool).is_some_and(|pool| pool.has_snapshots());
-        let capabilities: &[&str] = match state {
-            "ready" if snapshots => &["mount", "set", "remove", "snapshot", "clone", "rollback"],
-            "ready" => &["mount", "set", "remove"],
-            "removed" => &["undelete", "remove"],
-            _ => &["remove"],
+        let capabilities = match state {
+            "ready" => {
+                let mut can = vec!["mount", "set", "remove"];
+                if self.can_resize(record) {
+                    can.push("resize");
+                }
+                if snapshots {
+                    can.extend(["snapshot", "clone", "rollback"]);
+                }
+                can
+            }
+            "removed" => vec!["undelete", "remove"],
+            _ => vec!["remove"],
         };
+        let measure = life.measure.map(|measure| measure.shown());
         VolumeView {
             name: record.name.to_string(),
             id: record.id,
             pool: record.pool.clone(),
             backend: record.backend.clone(),
             state: state.to_owned(),
-            size: None,
-            used: None,
+            size: record.options.size,
+            used: measure.map(|(used, _)| used),
+            used_at: measure.map(|(_, at)| at),
             mountpoint: self.mountpoint(record.name.as_str()).display().to_string(),
             references: life.total(),
             mounted: life.mounted,
@@ -294,9 +306,15 @@ impl Engine {
 
 /// Derived from the accessors: what the backend has is what it can.
 fn pool_capabilities(pool: &Pool) -> Vec<String> {
-    let always = ["create", "mount", "undelete", "rebuild"];
-    let snapshots: &[&str] =
-        if pool.has_snapshots() { &["snapshot", "clone", "rollback"] } else { &[] };
-    let grow: &[&str] = if pool.can_grow() { &["grow"] } else { &[] };
-    always.iter().chain(snapshots).chain(grow).map(ToString::to_string).collect()
+    let mut can = vec!["create", "mount", "undelete", "rebuild"];
+    if pool.has_snapshots() {
+        can.extend(["snapshot", "clone", "rollback"]);
+    }
+    if pool.has_limits() {
+        can.extend(["size", "resize"]);
+    }
+    if pool.can_grow() {
+        can.push("grow");
+    }
+    can.into_iter().map(String::from).collect()
 }

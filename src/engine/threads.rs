@@ -19,6 +19,9 @@ use tokio::sync::oneshot;
 const LIMIT: usize = 16;
 /// Threads that empty the trash of one pool.
 const WALKERS: usize = 1;
+/// Threads that count what the volumes of one pool take: the counter's, and one
+/// that somebody waits for.
+const COUNTERS: usize = 2;
 /// Snapshots and clones of one pool that are copied at a time; each uses several
 /// threads of its own.
 const COPIERS: usize = 4;
@@ -69,6 +72,11 @@ impl Threads {
     /// Threads for work that may take very long and has no hurry.
     pub(super) fn walkers(name: &str) -> Self {
         Self::with(name, WALKERS, true)
+    }
+
+    /// Threads that count.
+    pub(super) fn counters(name: &str) -> Self {
+        Self::with(name, COUNTERS, true)
     }
 
     /// Threads for work that may take long and that somebody waits for.

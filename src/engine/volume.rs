@@ -13,6 +13,7 @@ use std::{
 use berth_api::{Error, Result, SnapshotId, VolumeId};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
+use super::usage::Measure;
 use crate::{
     catalog::{Record, Snapshot, SnapshotState},
     journal::{Client, Key, Reference},
@@ -56,6 +57,10 @@ pub(super) struct Life {
     pub(super) look: Option<(Instant, Duration)>,
     /// How often in a row something that follows an answer failed.
     pub(super) failures: u32,
+    /// What it takes, as last measured.
+    pub(super) measure: Option<Measure>,
+    /// It is not counted again before this.
+    pub(super) count_after: Option<Instant>,
     /// Since when only unconfirmed references have been seen with no holder.
     pub(super) idle_since: Option<Instant>,
     /// Snapshots that a task is taking or deleting now: recovery leaves them alone.
@@ -83,6 +88,8 @@ impl Volume {
                 keep_until: None,
                 look: None,
                 failures: 0,
+                measure: None,
+                count_after: None,
                 idle_since: None,
                 at_work: BTreeSet::new(),
                 read: BTreeMap::new(),

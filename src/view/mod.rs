@@ -18,7 +18,8 @@ pub use info::Info;
 pub use job::{JobState, JobView, ProgressView};
 pub use pool::PoolView;
 pub use request::{
-    CreateSnapshot, CreateVolume, Grow, Grown, MountVolume, Mounted, Rebuild, RollBack, SetVolume,
+    CreateSnapshot, CreateVolume, Grow, Grown, MountVolume, Mounted, Rebuild, ResizeVolume,
+    RollBack, SetVolume,
 };
 pub use snapshot::SnapshotView;
 pub use volume::VolumeView;

@@ -22,6 +22,14 @@ pub struct SetVolume {
     pub options: BTreeMap<String, String>,
 }
 
+/// `POST /v1/volumes/NAME/resize`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ResizeVolume {
+    /// What the volume may take: `10G`.
+    pub size: String,
+}
+
 /// `POST /v1/volumes/NAME/snapshots`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -22,6 +22,9 @@ pub struct VolumeView {
     pub size: Option<Bytes>,
     /// What it takes, where that is known.
     pub used: Option<Bytes>,
+    /// When that was so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_at: Option<Timestamp>,
     /// Where it is (or would be) mounted: always the same.
     pub mountpoint: String,
     /// How many mounts are counted on this host.

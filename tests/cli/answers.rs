@@ -75,6 +75,30 @@ fn volumes_are_a_table_for_people_and_an_array_for_scripts() {
     }
 }
 
+/// A figure of now needs no age; one that was counted a while ago has it.
+#[test]
+fn an_old_figure_says_how_old_it_is() {
+    let volumes = json!([
+        volume("counted", json!({ "used-at": before(2), "size": 1_u64 << 30 })),
+        volume("known", json!({ "used-at": before(0) })),
+        volume("unknown", json!({ "used": null, "used-at": before(2) })),
+    ]);
+    let daemon = StandIn::new(&[
+        ("GET /v1/volumes", 200, volumes.clone()),
+        ("GET /v1/volumes/counted", 200, volumes[0].clone()),
+    ]);
+    assert_snapshot!(daemon.say(&["volume", "ls"]), @r"
+    exit: 0
+    --- stdout
+    NAME      POOL      STATE                    USED   REFS   CREATED
+    counted   default   ready   1.5 KiB (2 hours ago)      0   3 hours ago
+    known     default   ready                 1.5 KiB      0   3 hours ago
+    unknown   default   ready                       -      0   3 hours ago
+    ");
+    let block = daemon.say(&["volume", "inspect", "counted"]);
+    assert!(block.contains("1.5 KiB (2 hours ago)") && block.contains("1 GiB"), "{block}");
+}
+
 #[test]
 fn an_empty_listing_is_a_header_and_an_empty_array() {
     let daemon = StandIn::new(&[("GET /v1/volumes", 200, json!([]))]);

@@ -51,21 +51,37 @@ impl LoopFs {
     /// Makes a file system of `megabytes` in `stage` and mounts it at
     /// `stage/NAME`.
     pub fn new(stage: &Path, name: &str, kind: Kind, megabytes: u64) -> Self {
+        let mkfs: &[&str] = match kind {
+            Kind::Ext4 => &["mkfs.ext4", "-q", "-F", "-O", "^resize_inode", "-E", "nodiscard"],
+            Kind::Xfs => &["mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=1"],
+            Kind::Btrfs => &["mkfs.btrfs", "-q", "-f", "-K"],
+        };
+        let made = Self::made(stage, name, mkfs, megabytes);
+        made.mount();
+        made
+    }
+
+    /// As [`new`](Self::new), with project quotas, which not every kernel has.
+    pub fn with_quotas(stage: &Path, name: &str, kind: Kind, megabytes: u64) -> Self {
+        let mkfs: &[&str] = match kind {
+            Kind::Ext4 => &["mkfs.ext4", "-q", "-F", "-O", "project,quota", "-E", "nodiscard"],
+            Kind::Xfs => &["mkfs.xfs", "-q", "-f", "-K"],
+            Kind::Btrfs => panic!("Btrfs has no project quotas"),
+        };
+        let made = Self::made(stage, name, mkfs, megabytes);
+        made.mount_with("prjquota");
+        made
+    }
+
+    fn made(stage: &Path, name: &str, mkfs: &[&str], megabytes: u64) -> Self {
         let image = stage.join(format!("{name}.img"));
         let mountpoint = stage.join(name);
         fs::create_dir_all(&mountpoint).expect("the stage is writable");
         File::create(&image)
             .and_then(|file| file.set_len(megabytes << 20))
             .expect("a sparse image fits on the stage");
-        let mkfs: &[&str] = match kind {
-            Kind::Ext4 => &["mkfs.ext4", "-q", "-F", "-O", "^resize_inode", "-E", "nodiscard"],
-            Kind::Xfs => &["mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=1"],
-            Kind::Btrfs => &["mkfs.btrfs", "-q", "-f", "-K"],
-        };
         run(Command::new(mkfs[0]).args(&mkfs[1..]).arg(&image));
-        let made = Self { image, mountpoint };
-        made.mount();
-        made
+        Self { image, mountpoint }
     }
 
     /// Where it is mounted.
@@ -76,6 +92,12 @@ impl LoopFs {
     /// Mounts it (again): what the log has is replayed.
     pub fn mount(&self) {
         run(Command::new("mount").args(["-o", "loop"]).arg(&self.image).arg(&self.mountpoint));
+    }
+
+    /// Mounts it (again) with options of its own.
+    pub fn mount_with(&self, options: &str) {
+        let options = format!("loop,{options}");
+        run(Command::new("mount").args(["-o", &options]).arg(&self.image).arg(&self.mountpoint));
     }
 
     /// Makes the mounted file system read-only, or writable again.

@@ -7,6 +7,7 @@
 //! berth_api::conformance!(MyStage);              // what every backend promises
 //! berth_api::snapshot_conformance!(MyStage);     // pools with snapshots
 //! berth_api::directory_conformance!(MyStage);    // pools that are directories
+//! berth_api::limited_conformance!(MyStage);      // pools that limit volumes
 //! ```
 //!
 //! The cases only use [`Backend`], except for those on directories, which prepare
@@ -19,6 +20,7 @@ pub mod foreign;
 pub mod hostile;
 pub mod identity;
 pub mod lifecycle;
+pub mod limited;
 pub mod planted;
 pub mod snapshots;
 pub mod strays;
@@ -69,6 +71,18 @@ macro_rules! conformance {
                 another_host_is_refused_until_it_takes_over, another_pool_is_refused,
                 a_known_pool_is_never_made_anew, nothing_works_before_the_identity_is_known;
             hostile: forged_handles_are_refused, handles_of_others_are_refused;
+        }
+    };
+}
+
+/// Lists the cases for pools that limit volumes, as tests.
+#[macro_export]
+macro_rules! limited_conformance {
+    ($stage:ty) => {
+        $crate::conformance_cases! { $stage;
+            limited: a_limit_holds, a_limit_is_of_one_volume, a_limit_changes,
+                what_a_volume_takes_is_known, the_trash_keeps_the_limit,
+                renames_within_a_volume_work;
         }
     };
 }

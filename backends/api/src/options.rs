@@ -23,6 +23,9 @@ pub struct Options {
     /// Mode of the volume's top directory; 0755 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
+    /// What the volume may take, where limits work; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<Bytes>,
     /// How many hosts may write.
     pub access: Access,
     /// What Remove does.
@@ -50,6 +53,11 @@ pub enum OnRemove {
     /// Kept without expiry, until `volume rm --now`.
     Retain,
 }
+
+/// The smallest `size`.
+const SMALLEST: Bytes = Bytes(1 << 20);
+/// The largest: file systems count in signed 64-bit numbers.
+const LARGEST: Bytes = Bytes(1 << 62);
 
 /// Permission bits, `0` to `7777` octal.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +120,8 @@ enum Known {
     Create,
     /// Works at creation, and `volume set` changes it.
     Set,
+    /// Works at creation, and a verb of its own changes it.
+    Resize,
     /// In the contract; the text says what is missing.
     Missing(&'static str),
 }
@@ -119,7 +129,7 @@ enum Known {
 /// Every option of the contract, in the order that the documentation has.
 const OPTIONS: [(&str, Known); 19] = [
     ("pool", Known::Create),
-    ("size", Known::Missing("limits on directories are not built yet")),
+    ("size", Known::Resize),
     ("from", Known::Create),
     ("fs", Known::Missing("only block pools have a file system of their own")),
     ("mkfs-options", Known::Missing("only block pools have a file system of their own")),
@@ -181,14 +191,19 @@ impl Options {
         Ok(self)
     }
 
+    /// These options with another `size`.
+    ///
+    /// # Errors
+    /// `Invalid` for what is no size, or too small a one.
+    pub fn resized(mut self, size: &str) -> Result<Self> {
+        self.apply("size", size, false)?;
+        Ok(self)
+    }
+
     /// Sets one option and returns its normalised text.
     fn apply(&mut self, key: &str, value: &str, set: bool) -> Result<String> {
         match known(key)? {
             Known::Missing(why) => {
-                // A wrong value is the more useful answer where both are true.
-                if key == "size" {
-                    value.parse::<Bytes>()?;
-                }
                 return Err(Error::unsupported(format!("option `{key}` is not available: {why}")));
             }
             Known::Create if set => {
@@ -196,9 +211,14 @@ impl Options {
                     "option `{key}` can only be given when the volume is created"
                 )));
             }
-            Known::Create | Known::Set => {}
+            Known::Resize if set => {
+                return Err(Error::unsupported(format!("option `{key}` is not changed by `set`"))
+                    .with_hint("berth volume resize NAME SIZE"));
+            }
+            Known::Create | Known::Set | Known::Resize => {}
         }
         Ok(match key {
+            "size" => self.size.insert(limit(value)?).exact(),
             "uid" => self.uid.insert(id(key, value)?).to_string(),
             "gid" => self.gid.insert(id(key, value)?).to_string(),
             "mode" => self.mode.insert(value.parse()?).to_string(),
@@ -246,6 +266,20 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
+}
+
+/// A limit that can be told from a slip of the hand and that every file system
+/// can count.
+fn limit(value: &str) -> Result<Bytes> {
+    let size: Bytes = value.parse()?;
+    if size < SMALLEST {
+        return Err(Error::invalid(format!("size `{value}` is less than {SMALLEST}"))
+            .with_hint("without a unit the number is one of bytes; write 512M or 10G"));
+    }
+    if size > LARGEST {
+        return Err(Error::invalid(format!("size `{value}` is more than {LARGEST}")));
+    }
+    Ok(size)
 }
 
 fn id(key: &str, value: &str) -> Result<u32> {
@@ -316,8 +350,10 @@ mod tests {
     fn what_is_not_built_is_unsupported_and_what_is_wrong_is_invalid() {
         let kind =
             |pairs: &[(&str, &str)]| Options::parse(&map(pairs)).expect_err("refused").kind();
-        assert_eq!(kind(&[("size", "1G")]), ErrorKind::Unsupported);
-        assert_eq!(kind(&[("size", "huge")]), ErrorKind::Invalid);
+        assert_eq!(kind(&[("policy", "nightly")]), ErrorKind::Unsupported);
+        for size in ["huge", "0", "1023K", "10", "5E"] {
+            assert_eq!(kind(&[("size", size)]), ErrorKind::Invalid, "{size}");
+        }
         assert_eq!(kind(&[("uid", "root")]), ErrorKind::Invalid);
         assert_eq!(kind(&[("uid", "4294967295")]), ErrorKind::Invalid);
         assert_eq!(kind(&[("uid", "+1")]), ErrorKind::Invalid);
@@ -335,9 +371,23 @@ mod tests {
     }
 
     #[test]
+    fn a_size_has_a_spelling_and_a_verb_of_its_own() {
+        let given = normalise(&map(&[("size", "10240MiB")])).expect("valid");
+        assert_eq!(given, map(&[("size", "10GiB")]));
+        assert_eq!(normalise(&given).expect("normal"), given);
+        let options = Options::parse(&given).expect("valid");
+        assert_eq!(options.size, Some(Bytes(10 << 30)));
+        let error = options.clone().set(&given).expect_err("not by set");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.hint(), Some("berth volume resize NAME SIZE"));
+        assert_eq!(options.resized("1025M").expect("valid").size, Some(Bytes(1025 << 20)));
+    }
+
+    #[test]
     fn typed_options_survive_json() {
         let options =
-            Options::parse(&map(&[("mode", "1777"), ("on-remove", "retain")])).expect("valid");
+            Options::parse(&map(&[("mode", "1777"), ("size", "1G"), ("on-remove", "retain")]))
+                .expect("valid");
         let text = serde_json::to_string(&options).expect("serialises");
         assert_eq!(serde_json::from_str::<Options>(&text).expect("parses"), options);
     }

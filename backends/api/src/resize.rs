@@ -28,6 +28,15 @@ pub trait Resize: Send + Sync {
     /// `NotFound`, `Unavailable`.
     fn usage(&self, op: &Op, volume: &Handle) -> Result<Usage>;
 
+    /// Has the storage know what the volume takes, from now on and without a
+    /// walk; where it never did so, by one walk now. Nobody may use the volume
+    /// meanwhile: that is the caller's part.
+    ///
+    /// # Errors
+    /// `Unsupported` as [`can_limit`](Self::can_limit); `Conflict` if cancelled, a
+    /// repetition begins anew; `NotFound`, `Unavailable`.
+    fn enrol(&self, op: &Op, volume: &Handle) -> Result<Usage>;
+
     /// Counts what the volume takes, by a walk that yields to others.
     ///
     /// # Errors

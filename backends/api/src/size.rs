@@ -44,6 +44,19 @@ impl FromStr for Bytes {
     }
 }
 
+impl Bytes {
+    /// The one spelling of this number: the largest unit that divides it, and no
+    /// space, so that it parses: `10GiB`, `1025MiB`, `1537B`.
+    pub fn exact(self) -> String {
+        let powers = (1..UNITS.len()).rev();
+        let power = powers
+            .filter(|power| self.0 > 0 && self.0.trailing_zeros() as usize >= 10 * power)
+            .max()
+            .unwrap_or(0);
+        format!("{}{}", self.0 >> (10 * power), UNITS[power])
+    }
+}
+
 impl fmt::Display for Bytes {
     /// Exact where a unit divides the number, otherwise rounded to a tenth.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,6 +84,22 @@ mod tests {
     fn one_size_has_many_spellings() {
         for text in ["10G", "10g", "10GiB", "10GB", "10240MiB", "10737418240"] {
             assert_eq!(text.parse::<Bytes>().expect(text), Bytes(10 << 30), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_exact_spelling_parses_to_the_same() {
+        let table = [
+            (0, "0B"),
+            (1537, "1537B"),
+            (1025 << 20, "1025MiB"),
+            (10 << 30, "10GiB"),
+            (1 << 60, "1EiB"),
+            (u64::MAX, "18446744073709551615B"),
+        ];
+        for (number, text) in table {
+            assert_eq!(Bytes(number).exact(), text);
+            assert_eq!(text.parse::<Bytes>().expect(text), Bytes(number));
         }
     }
 

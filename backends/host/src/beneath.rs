@@ -10,6 +10,7 @@ mod object;
 mod place;
 mod removal;
 mod subvolume;
+mod tour;
 mod walk;
 pub(crate) mod xattr;
 
@@ -38,6 +39,7 @@ use nix::{
     unistd::{Gid, Uid, UnlinkatFlags, fchown, syncfs, unlinkat},
 };
 
+pub use self::tour::Entry;
 use crate::{durable, failpoint};
 
 /// An open directory. Names given to its functions are relative paths beneath

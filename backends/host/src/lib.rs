@@ -19,6 +19,7 @@
 //! | [`lock`] | one daemon per root |
 //! | [`boot`] | this boot's id |
 //! | [`memory`] | memory that is no longer needed |
+//! | [`quota`] | limits on directories |
 //! | [`priority`] | how much a thread may get in the way |
 //! | [`sockets`] | passed descriptors, groups of a peer |
 
@@ -35,4 +36,5 @@ pub mod loopdev;
 pub mod memory;
 pub mod mounts;
 pub mod priority;
+pub mod quota;
 pub mod sockets;

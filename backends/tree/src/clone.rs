@@ -1,7 +1,7 @@
 //! New volumes with the content of others.
 
 use berth_api::{Change, Context as _, Error, Op, Result, Sidecar, SnapshotId, VolumeId};
-use berth_host::durable;
+use berth_host::{beneath::Dir, durable};
 
 use crate::{
     content,
@@ -37,7 +37,9 @@ impl Tree {
             return Ok(Change::Already);
         }
         let data = self.origin(from, snapshot)?;
-        content::carry(op, &data, &folder, false, |_| Ok(())).context(what)?;
+        let limit = sidecar.spec.options.size;
+        let limited = |_: &Dir| self.limit_new(&opened, &folder, limit);
+        content::carry(op, &data, &folder, false, limited).context(what)?;
         let made = folder.open_dir(DATA);
         let made = made.and_then(|data| adorn(&data, &sidecar.spec.options));
         made.and_then(|()| volumes.sync()).context(what)?;

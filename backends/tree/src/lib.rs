@@ -25,6 +25,8 @@
 //! | `identity` | `pool.json`: making, checking, taking over |
 //! | `volume` | create, describe, attach, inspect |
 //! | `trash` | remove, restore, purge |
+//! | `limit` | what a volume may take: its project |
+//! | `count` | what it takes, where only a walk tells |
 //! | `snapshot` | take, remove, look at snapshots |
 //! | `clone` | new volumes with the content of others |
 //! | `rollback` | going back to a snapshot |
@@ -33,7 +35,9 @@
 
 mod clone;
 mod content;
+mod count;
 mod identity;
+mod limit;
 mod listing;
 pub mod pool;
 mod rollback;

@@ -20,7 +20,7 @@ use crate::{
     content,
     pool::Tree,
     snapshot::{self, SNAPSHOTS},
-    volume::{DATA, made},
+    volume::{DATA, made, read_sidecar},
 };
 
 /// The copy while it is being made.
@@ -45,14 +45,26 @@ impl Tree {
         if !is_exchanged(&volume, &place).context(what)? {
             if !volume.has(READY).context(what)? {
                 let data = self.origin(id, Some(to))?;
-                stage(op, &volume, &data).context(what)?;
+                self.stage(op, &volume, &data).context(what)?;
             }
             exchange(&volume, &place, kept).context(what)?;
         }
         heal(&volume).context(what)?;
+        let limit = read_sidecar(&volume, id).ok().and_then(|own| own.spec.options.size);
+        self.adopt_content(&volume, limit).context(what)?;
         snapshot::freeze(&volume.open_dir(&place).context(what)?).context(what)?;
         clear(&volume).context(what)?;
         Ok(Change::Done)
+    }
+
+    /// Makes the whole copy, which counts for itself.
+    fn stage(&self, op: &Op, volume: &Dir, data: &Dir) -> Result<()> {
+        let what = || "copy the snapshot";
+        made(volume.make_dir(STAGE, 0o700)).context(what)?;
+        let stage = volume.open_dir(STAGE).context(what)?;
+        content::carry(op, data, &stage, false, |new| self.prepare_content(new))?;
+        stage.sync().context(what)?;
+        volume.rename(STAGE, volume, READY).and_then(|()| volume.sync()).context(what)
     }
 
     /// Takes an unfinished rollback back: `false` if the content was exchanged
@@ -88,16 +100,6 @@ impl Tree {
         }
         Ok(true)
     }
-}
-
-/// Makes the whole copy.
-fn stage(op: &Op, volume: &Dir, data: &Dir) -> Result<()> {
-    let what = || "copy the snapshot";
-    made(volume.make_dir(STAGE, 0o700)).context(what)?;
-    let stage = volume.open_dir(STAGE).context(what)?;
-    content::carry(op, data, &stage, false, |_| Ok(()))?;
-    stage.sync().context(what)?;
-    volume.rename(STAGE, volume, READY).and_then(|()| volume.sync()).context(what)
 }
 
 /// The old content becomes the kept snapshot's.

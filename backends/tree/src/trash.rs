@@ -88,6 +88,7 @@ impl Tree {
                 Err(error) if error.kind() == Io::NotFound => {}
                 other => other.and_then(|()| folder.sync()).context(what)?,
             }
+            self.forget_limit(&folder);
         }
         let mut step = || {
             op.advance(0, 1);

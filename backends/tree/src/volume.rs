@@ -49,14 +49,17 @@ impl Tree {
             volumes.sync().and_then(|()| folder.sync()).context(what)?;
             return Ok(Change::Already);
         }
-        let made = prepare(&folder, &sidecar.spec.options, self.label.as_ref())
-            .and_then(|()| volumes.sync())
-            .and_then(|()| durable::replace(&folder, SIDECAR, &sidecar.to_bytes()));
+        let options = &sidecar.spec.options;
+        let made = prepare(&folder, options, self.label.as_ref())
+            .context(what)
+            .and_then(|()| self.limit_new(&opened, &folder, options.size).context(what))
+            .and_then(|()| volumes.sync().context(what))
+            .and_then(|()| durable::replace(&folder, SIDECAR, &sidecar.to_bytes()).context(what));
         if made.is_err() {
             // A volume that was refused is not complete, if that can be had.
             let _ = folder.unlink(SIDECAR);
         }
-        made.context(what)?;
+        made?;
         Ok(Change::Done)
     }
 
@@ -70,8 +73,9 @@ impl Tree {
     pub fn apply(&self, id: VolumeId, sidecar: &Sidecar) -> Result<Change> {
         let folder = self.live(id)?;
         let old = read_sidecar(&folder, id);
+        let limited = self.limit_in_force(&folder, id, old.as_ref().ok(), sidecar)?;
         let changed = self.put_in_force(&folder, id, old.as_ref().ok(), sidecar)?;
-        Ok(if changed.is_some() { Change::Done } else { Change::Already })
+        Ok(if limited || changed.is_some() { Change::Done } else { Change::Already })
     }
 
     /// The content's directory, if its owner or mode had to change.
@@ -115,6 +119,7 @@ impl Tree {
         rollback::heal(&folder).context(what)?;
         rollback::clear(&folder).context(what)?;
         let old = read_sidecar(&folder, id);
+        self.limit_in_force(&folder, id, old.as_ref().ok(), sidecar)?;
         let changed = self.put_in_force(&folder, id, old.as_ref().ok(), sidecar)?;
         if let Some(data) = self.relabelled(&folder, id)?.or(changed) {
             data.sync().context(what)?;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use berth_api::{
     Backend, Bytes, Capacity, Change, Error, Found, Growth, Handle, Health, HostId, Label,
-    Observed, Op, PoolId, PoolIdentity, Progress, Report, Result, Sidecar, Snapshots, Source,
-    VolumeSpec,
+    Observed, Op, PoolId, PoolIdentity, Progress, Report, Resize, Result, Sidecar, Snapshots,
+    Source, Usage, VolumeSpec,
 };
 use berth_tree::Tree;
 
@@ -63,6 +63,12 @@ impl Backend for Vfs {
     fn plan(&self, op: &Op, spec: &VolumeSpec) -> Result<Handle> {
         op.check()?;
         self.tree.check()?;
+        if spec.options.size.is_some() {
+            self.tree.can_limit().map_err(|error| {
+                let asked = spec.given.contains_key("size");
+                if asked { error } else { error.context("its volumes have a `size` by default") }
+            })?;
+        }
         Ok(handle::of(spec.id))
     }
 
@@ -151,8 +157,34 @@ impl Backend for Vfs {
         Some(self)
     }
 
+    fn resize(&self) -> Option<&dyn Resize> {
+        Some(self)
+    }
+
     fn growth(&self) -> Option<&dyn Growth> {
         self.image.as_ref().map(|image| image as &dyn Growth)
+    }
+}
+
+impl Resize for Vfs {
+    fn can_limit(&self, op: &Op) -> Result<()> {
+        op.check()?;
+        self.tree.can_limit()
+    }
+
+    fn usage(&self, op: &Op, volume: &Handle) -> Result<Usage> {
+        op.check()?;
+        self.tree.usage(handle::id(volume)?)
+    }
+
+    fn enrol(&self, op: &Op, volume: &Handle) -> Result<Usage> {
+        op.check()?;
+        self.tree.enrol(op, handle::id(volume)?)
+    }
+
+    fn count(&self, op: &Op, volume: &Handle) -> Result<Bytes> {
+        op.check()?;
+        self.tree.count(op, handle::id(volume)?)
     }
 }
 

@@ -25,7 +25,7 @@ run_guest_tests() {
             cargo_test $choice -- $words
         ) || status=1
     done < <(guest_rows)
-    scripts/vm --verbose --memory 3G --timeout 900 -- scripts/lib/vm/run-tests "$list" || status=1
+    scripts/vm --verbose --memory 3G --timeout 1500 -- scripts/lib/vm/run-tests "$list" || status=1
     rm -f "$list"
     return "$status"
 }

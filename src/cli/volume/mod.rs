@@ -12,7 +12,9 @@ use super::{
     snapshot::SnapshotPath,
     unsupported,
 };
-use crate::view::{CreateVolume, MountVolume, Mounted, RollBack, SetVolume, VolumeView};
+use crate::view::{
+    CreateVolume, MountVolume, Mounted, ResizeVolume, RollBack, SetVolume, VolumeView,
+};
 
 mod show;
 
@@ -86,11 +88,13 @@ pub(super) enum Command {
         #[arg(required = true, value_name = "KEY=VALUE")]
         options: Vec<Assignment>,
     },
-    /// Change the size (not built yet)
+    /// Change the size, where the pool can limit
     Resize {
         /// The volume
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// Such as 10G or 512MiB
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         size: String,
     },
     /// Go back to a snapshot; what is there now is kept as another one
@@ -126,6 +130,7 @@ pub(super) enum Command {
 const OPTIONS: &str = "\
 Options of a volume (the same as `docker volume create -d berth -o …`):
   pool=NAME             which pool (default: the configured default-pool)
+  size=10G              what it may take, where the pool can limit (`berth doctor` says)
   from=VOLUME[@SNAPSHOT]
                         a copy of that volume, or of its snapshot
   uid=N, gid=N          owner of the volume's top directory
@@ -133,7 +138,7 @@ Options of a volume (the same as `docker volume create -d berth -o …`):
   access=shared|single  how many hosts may write (default: shared)
   on-remove=delete|retain
                         into the trash for its time, or kept until `volume rm --now`
-Known, and refused until they are built: size, fs, mkfs-options, mount-options, policy,
+Known, and refused until they are built: fs, mkfs-options, mount-options, policy,
 encrypted, kms-key, type, iops, throughput, volume-id, subdir.";
 
 pub(super) fn run(session: &mut Session<'_>, command: Command) -> Result<Status> {
@@ -146,7 +151,7 @@ pub(super) fn run(session: &mut Session<'_>, command: Command) -> Result<Status>
         Command::Mount { name, id } => mount(session, &name, id),
         Command::Unmount { name, id } => unmount(session, &name, id),
         Command::Set { name, options } => set(session, &name, options),
-        Command::Resize { .. } => Err(unsupported("volume resize", "limits on directories are")),
+        Command::Resize { name, size } => resize(session, &name, size),
         Command::Rollback { snapshot, detach } => rollback(session, &snapshot, detach),
         Command::Move { .. } => Err(unsupported("volume move", "pools of several hosts are")),
         Command::Repair { .. } => Err(unsupported("volume repair", "pools of several hosts are")),
@@ -243,6 +248,15 @@ fn rollback(session: &mut Session<'_>, to: &SnapshotPath, leave: bool) -> Result
 fn set(session: &mut Session<'_>, name: &str, options: Vec<Assignment>) -> Result<Status> {
     let request = SetVolume { options: collect(options)? };
     let volume: VolumeView = session.client.patch(&path(["volumes", name]), &request)?;
+    if session.output.json {
+        session.output.json(&volume)?;
+    }
+    Ok(Status::OK)
+}
+
+fn resize(session: &mut Session<'_>, name: &str, size: String) -> Result<Status> {
+    let path = path(["volumes", name, "resize"]);
+    let volume: VolumeView = session.client.post(&path, &ResizeVolume { size })?;
     if session.output.json {
         session.output.json(&volume)?;
     }

@@ -1,5 +1,6 @@
 //! What people see of volumes.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::{
@@ -22,7 +23,7 @@ pub(super) fn live(volumes: &[VolumeView]) -> Table {
             volume.name.clone(),
             volume.pool.clone(),
             volume.state.clone(),
-            size(volume.used),
+            used(volume),
             volume.references.to_string(),
             ago(volume.created),
         ]);
@@ -45,7 +46,7 @@ pub(super) fn removed(volumes: &[VolumeView]) -> Table {
             volume.name.clone(),
             volume.id.to_string(),
             volume.pool.clone(),
-            size(volume.used),
+            used(volume),
             volume.removed.map_or_else(|| NOTHING.to_owned(), ago),
             volume.expires.map_or_else(|| "never".to_owned(), until),
         ]);
@@ -70,7 +71,7 @@ pub(super) fn block(volume: &VolumeView) -> Block {
         Some(false) | None => {}
     }
     block.line("size", size(volume.size));
-    block.line("used", size(volume.used));
+    block.line("used", used(volume));
     block.line("created", format!("{} ({})", local(volume.created), ago(volume.created)));
     block.some("removed", volume.removed.map(|time| format!("{} ({})", local(time), ago(time))));
     block.some("expires", volume.expires.map(|time| format!("{} ({})", local(time), until(time))));
@@ -81,6 +82,20 @@ pub(super) fn block(volume: &VolumeView) -> Block {
     block.line("given", words(volume.given.iter().map(|(key, value)| format!("{key}={value}"))));
     block.line("can", volume.capabilities.join(", "));
     block
+}
+
+/// What it takes, and how long ago that was so if it may have changed since.
+fn used(volume: &VolumeView) -> String {
+    let text = size(volume.used);
+    match volume.used_at {
+        Some(time) if volume.used.is_some() && is_old(time) => format!("{text} ({})", ago(time)),
+        _ => text,
+    }
+}
+
+/// Whether a figure of then is worth its age.
+fn is_old(time: Timestamp) -> bool {
+    Timestamp::now().duration_since(time) >= SignedDuration::from_mins(1)
 }
 
 /// The options in force as `-o` would say them.

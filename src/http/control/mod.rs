@@ -20,7 +20,8 @@ use serde::de::DeserializeOwned;
 use crate::{
     engine::{Client, Engine},
     view::{
-        CreateSnapshot, CreateVolume, Grow, MountVolume, Mounted, Rebuild, RollBack, SetVolume,
+        CreateSnapshot, CreateVolume, Grow, MountVolume, Mounted, Rebuild, ResizeVolume, RollBack,
+        SetVolume,
     },
 };
 
@@ -98,18 +99,22 @@ async fn ask(engine: &Arc<Engine>, route: Route, body: &[u8]) -> Result<Reply> {
         Route::Info => json(&engine.info()),
         Route::Doctor => json(&engine.doctor().await),
         Route::Metrics => answer::metrics(engine.metrics()),
-        Route::Volumes { removed: false } => json(&engine.list()),
+        Route::Volumes { removed: false } => json(&engine.listing().await),
         Route::Volumes { removed: true } => json(&engine.removed()),
         Route::CreateVolume => {
             let request: CreateVolume = read(body)?;
             json(&engine.create(client, request).await?)
         }
-        Route::Volume(name) => json(&engine.get(&name)?),
+        Route::Volume(name) => json(&engine.inspect(&name).await?),
         // Where it is now; `null` where nothing is left.
         Route::RemoveVolume { name, now } => json(&engine.remove(client, &name, now).await?),
         Route::SetVolume(name) => {
             let request: SetVolume = read(body)?;
             json(&engine.set(&name, request).await?)
+        }
+        Route::ResizeVolume(name) => {
+            let request: ResizeVolume = read(body)?;
+            json(&engine.resize(&name, request).await?)
         }
         Route::Undelete(name) => json(&engine.undelete(&name).await?),
         Route::Mount(name) => {

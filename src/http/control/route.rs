@@ -37,6 +37,8 @@ pub enum Route {
     },
     /// `PATCH /v1/volumes/N`
     SetVolume(String),
+    /// `POST /v1/volumes/N/resize`
+    ResizeVolume(String),
     /// `POST /v1/volumes/N/undelete`
     Undelete(String),
     /// `POST /v1/volumes/N/mount`
@@ -134,6 +136,7 @@ pub fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, 
             },
             _ => return allow("GET, PATCH, DELETE"),
         },
+        ["v1", "volumes", volume, "resize"] if post => Route::ResizeVolume(name(volume)),
         ["v1", "volumes", volume, "undelete"] if post => Route::Undelete(name(volume)),
         ["v1", "volumes", volume, "mount"] if post => Route::Mount(name(volume)),
         ["v1", "volumes", volume, "unmount"] if post => Route::Unmount(name(volume)),
@@ -164,7 +167,7 @@ pub fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, 
             Route::WaitJob { id: name(id), seconds: seconds.unwrap_or(20).min(WAIT_MAX) }
         }
         ["v1", "jobs", id, "cancel"] if post => Route::CancelJob(name(id)),
-        ["v1", "volumes", _, "undelete" | "mount" | "unmount" | "rollback"]
+        ["v1", "volumes", _, "resize" | "undelete" | "mount" | "unmount" | "rollback"]
         | ["v1", "pools", _, "rebuild" | "grow"]
         | ["v1", "jobs", _, "cancel"] => return allow("POST"),
         ["metrics"]
@@ -268,6 +271,7 @@ mod tests {
                 Route::RemoveVolume { name: n(), now: true },
             ),
             (Method::PATCH, "/v1/volumes/db", Route::SetVolume(n())),
+            (Method::POST, "/v1/volumes/db/resize", Route::ResizeVolume(n())),
             (Method::POST, "/v1/volumes/db/undelete", Route::Undelete(n())),
             (Method::POST, "/v1/volumes/db/mount", Route::Mount(n())),
             (Method::POST, "/v1/volumes/db/unmount", Route::Unmount(n())),

@@ -6,3 +6,4 @@ mod beneath;
 mod holders;
 mod mounts;
 mod stage;
+mod tour;
