@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use berth_api::{Backend, Error, Result};
-use berth_vfs::{ImageFile, Vfs};
+use berth_vfs::{ImageFile, Sharing, Vfs};
 
 use crate::config::{ImageConfig, PoolConfig};
 
@@ -25,6 +25,7 @@ fn vfs(name: &str, pool: &PoolConfig) -> Vfs {
         Some(ImageConfig { file, size }) => {
             Vfs::on_image(name, &pool.path, ImageFile { file, size })
         }
+        None if pool.shared => Vfs::shared(name, &pool.path, Sharing { coherent: pool.coherent }),
         None => Vfs::open(name, &pool.path),
     };
     vfs.labelled(pool.label.clone())

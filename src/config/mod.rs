@@ -74,6 +74,10 @@ pub struct PoolConfig {
     pub label: Option<Label>,
     /// The pool is the built-in one: its folder is made at the first start.
     pub builtin: bool,
+    /// Several hosts use it: its records lie with the data.
+    pub shared: bool,
+    /// Its file system shows all hosts the same at once, the operator says.
+    pub coherent: bool,
     /// Settings of a test backend, as text.
     pub extra: BTreeMap<String, String>,
 }

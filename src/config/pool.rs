@@ -16,7 +16,6 @@ use super::{
 /// How long a removed volume can be brought back unless a pool says otherwise.
 pub(super) const TRASH: Duration = Duration::from_hours(24);
 
-const SHARED: Key = Key::Missing("pools that several hosts share are not built yet");
 const THIN: Key = Key::Of("`thin`");
 const NFS: Key = Key::Of("`nfs`");
 const EBS: Key = Key::Of("`ebs`");
@@ -31,8 +30,8 @@ const KEYS: [(&str, Key); 31] = [
     ("mode", Key::Known),
     ("file", Key::Known),
     ("size", Key::Known),
-    ("shared", SHARED),
-    ("coherent", SHARED),
+    ("shared", Key::Known),
+    ("coherent", Key::Known),
     ("fs", Key::Missing("only block pools have a file system of their own")),
     ("policy", Key::Missing("policies are not built yet")),
     ("docker-options", Key::Missing("no option that needs it is built yet")),
@@ -89,6 +88,18 @@ pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<Poo
             return Err(section.error(ErrorKind::Invalid, &text));
         }
     };
+    let shared = section.boolean("shared")?.unwrap_or(false);
+    let coherent = section.boolean("coherent")?.unwrap_or(false);
+    if shared && image.is_some() {
+        let text = format!("`{}` and `file` exclude each other", section.full("shared"));
+        return Err(section.error_at("shared", ErrorKind::Invalid, &text).with_hint(
+            "an image is one host's; a shared pool lies on a file system that all hosts mount",
+        ));
+    }
+    if coherent && !shared {
+        let text = format!("`{}` is for pools with `shared = true`", section.full("coherent"));
+        return Err(section.error_at("coherent", ErrorKind::Invalid, &text));
+    }
     Ok(PoolConfig {
         backend: backend.to_owned(),
         path,
@@ -97,6 +108,8 @@ pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<Poo
         defaults: defaults(section)?,
         label: label(section)?,
         builtin: false,
+        shared,
+        coherent,
         extra,
     })
 }
@@ -111,6 +124,8 @@ pub(super) fn builtin(path: PathBuf) -> PoolConfig {
         defaults: Options::default(),
         label: None,
         builtin: true,
+        shared: false,
+        coherent: false,
         extra: BTreeMap::new(),
     }
 }

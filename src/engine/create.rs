@@ -70,6 +70,7 @@ impl Engine {
         }
         let given = options::normalise(&request.options)?;
         loop {
+            self.ask(name.as_str()).await;
             if let Some(volume) = self.index.live(&name) {
                 confirm(&volume, &given)?;
                 if volume.read(|life| life.unproven) {
@@ -91,6 +92,7 @@ impl Engine {
                     return Err(Error::unavailable(format!("volume `{name}` is still being made"))
                         .with_hint("it goes on by itself; create it again to see how far it is"));
                 }
+                Some(Err(error)) if self.met_elsewhere(&given, &name, &error).await => {}
                 Some(Err(error)) if !joined => return Err(error),
                 // What another request met need not be what this one meets.
                 Some(_) if tokio::time::Instant::now() < deadline => {}
@@ -241,6 +243,8 @@ impl Engine {
         }
         result?;
         self.settle(volume, State::Ready);
+        // What was answered here is there for every host.
+        self.publish_now(volume).await;
         tracing::info!(volume = %volume.record().name, id = %volume.id, "created");
         Ok(())
     }

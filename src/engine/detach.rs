@@ -148,7 +148,7 @@ impl Engine {
                 .await
                 .unwrap_or_else(|_| Err(Error::internal("the unmount panicked")))?;
         }
-
+        self.let_go(volume).await?;
         volume.write(|life| {
             life.mounted = false;
             life.generation += 1;

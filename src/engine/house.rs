@@ -31,6 +31,7 @@ impl Engine {
     pub(super) fn keep_house(self: &Arc<Self>) {
         for pool in self.pools.values() {
             tokio::spawn(self.clone().pool_loop(pool.clone()));
+            tokio::spawn(self.clone().outcome_loop(pool.clone()));
         }
         tokio::spawn(self.clone().sweep_loop());
     }
@@ -46,6 +47,7 @@ impl Engine {
             }
             if pool.health() == Health::Ready {
                 self.recover_pool(&pool).await;
+                self.look_around();
                 self.retry(&pool).await;
                 self.empty_trash(&pool).await;
             }
@@ -156,6 +158,7 @@ impl Engine {
             .index
             .all()
             .into_iter()
+            .filter(|volume| self.may_finish(volume))
             .filter_map(|volume| {
                 volume
                     .read(|life| match life.record.state {

@@ -100,6 +100,34 @@ impl Index {
         });
     }
 
+    /// [`file`](Self::file) of a volume that another host made: a name that is
+    /// taken here stays where it is.
+    pub(super) fn file_unless_taken(&self, volume: &Arc<Volume>) {
+        let (name, live) = volume.read(|life| (life.record.name.clone(), life.is_live()));
+        let other = self.live(&name).filter(|other| live && other.id != volume.id);
+        match other {
+            Some(other) => {
+                tracing::warn!(%name, id = %volume.id, other = %other.id, "two volumes of one name");
+                self.write(|inner| drop(inner.volumes.insert(volume.id, volume.clone())));
+            }
+            None => self.file(volume),
+        }
+    }
+
+    /// Gives live volumes their names whose names were another's when they were
+    /// filed, and are free by now.
+    pub(super) fn file_nameless(&self) {
+        let nameless: Vec<_> = self.read(|inner| {
+            let is_nameless = |volume: &&Arc<Volume>| {
+                volume.read(|life| life.is_live() && !inner.live.contains_key(&life.record.name))
+            };
+            inner.volumes.values().filter(is_nameless).cloned().collect()
+        });
+        for volume in &nameless {
+            self.file_unless_taken(volume);
+        }
+    }
+
     /// Forgets a volume.
     pub(super) fn forget(&self, volume: &Volume) {
         let name = volume.read(|life| life.record.name.clone());

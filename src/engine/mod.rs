@@ -14,6 +14,7 @@
 //! | `recover` `table` | recovery and the table it follows |
 //! | `volume` `index` | volumes in memory |
 //! | `records` | where records are written |
+//! | `shared` | records of pools that several hosts share |
 //! | `pool` `threads` | pools, and the one crossing into blocking code |
 //! | `flight` `jobs` `repeat` `time` | work that outlives its caller |
 //! | `usage` `limits` | what volumes take, and may take |
@@ -47,6 +48,7 @@ mod repeat;
 mod resize;
 mod rollback;
 mod set;
+mod shared;
 mod show;
 mod snapshot;
 mod snapshot_recovery;
@@ -140,7 +142,8 @@ impl Engine {
 
     /// `global` or `local`, as `Capabilities` tells Docker.
     pub fn scope(&self) -> &'static str {
-        "local"
+        // What every host sees, Swarm need not make on each of them.
+        if self.shares_everything() { "global" } else { "local" }
     }
 
     /// All jobs, running first, then the latest ended.
@@ -182,7 +185,9 @@ impl Engine {
         if tokio::time::timeout(limit, self.wake_all()).await.is_err() {
             tracing::warn!("what is still at rest goes on with the next start");
         }
-        if tokio::time::timeout(limit, self.writer.flush()).await.is_err() {
+        // What a shared pool does not take now recovery writes.
+        let _ = tokio::time::timeout(limit / 2, self.write_outcomes()).await;
+        if tokio::time::timeout(limit / 2, self.writer.flush()).await.is_err() {
             tracing::warn!("the catalog did not answer in time");
         }
     }

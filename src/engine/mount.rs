@@ -152,6 +152,10 @@ impl Engine {
         let _lock = volume.lock().await;
         let mut job = None;
         let result = self.attach(volume, &mut job).await;
+        if result.is_err() && !volume.read(|life| life.mounted) {
+            // What cannot be taken back now is when the pool is recovered.
+            let _ = self.let_go(volume).await;
+        }
         volume.write(|life| {
             life.waiting = None;
             let keep = Instant::now() + KEEP;
@@ -172,6 +176,7 @@ impl Engine {
         volume: &Arc<Volume>,
         job: &mut Option<Arc<Job>>,
     ) -> Result<()> {
+        self.hold(volume).await?;
         let (record, waiting) = volume.read(|life| (life.record.clone(), life.waiting.clone()));
         let name = &record.name;
         match &record.state {

@@ -171,6 +171,7 @@ impl State {
 
     fn into_engine(self, setup: Setup, lock: Lock, started: Instant) -> Result<Engine> {
         let Self { host, boot, loaded, references, jobs, quiesced, writer } = self;
+        let host_name = host_name();
         let mut pools = std::collections::BTreeMap::new();
         for (name, config) in &setup.config.pools {
             if config.path.starts_with(&setup.paths.root) {
@@ -178,7 +179,8 @@ impl State {
             }
             let backend = crate::pools::open(name, config)?;
             let known = loaded.pools.get(name).copied();
-            let pool = Pool::new(name, config.clone(), backend, known, host, writer.clone());
+            let writer = writer.clone();
+            let pool = Pool::new(name, config.clone(), backend, known, host, &host_name, writer);
             pools.insert(name.clone(), Arc::new(pool));
         }
         let mut by_volume: HashMap<VolumeId, Vec<(Key, Reference)>> = HashMap::new();
@@ -196,11 +198,11 @@ impl State {
                 life.references.extend(references);
                 life.unproven = unproven;
             });
-            index.file(&volume);
+            index.file_unless_taken(&volume);
         }
         Ok(Engine {
             host,
-            host_name: host_name(),
+            host_name,
             boot,
             jobs: Jobs::new(writer.clone(), jobs),
             writer,

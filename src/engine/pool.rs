@@ -7,7 +7,7 @@ use std::{
 
 use berth_api::{Backend, Bytes, Capacity, Error, Health, HostId, Op, PoolId, Report, Result};
 
-use super::{threads::Threads, usage::Gauge};
+use super::{shared::Share, threads::Threads, usage::Gauge};
 use crate::{
     catalog,
     config::PoolConfig,
@@ -35,6 +35,8 @@ pub(super) struct Pool {
     situation: RwLock<Situation>,
     probing: tokio::sync::Mutex<Option<Instant>>,
     capacity: Mutex<Option<Capacity>>,
+    /// What is known of its own records, where several hosts share it.
+    share: Option<Share>,
 }
 
 /// What is known of the pool now.
@@ -55,8 +57,10 @@ impl Pool {
         backend: Arc<dyn Backend>,
         known: Option<PoolId>,
         host: HostId,
+        host_name: &str,
         writer: Writer,
     ) -> Self {
+        let share = backend.records().map(|_| Share::new(host, host_name));
         let confirmed = Err("it was not looked at yet".to_owned());
         Self {
             name: name.to_owned(),
@@ -71,6 +75,7 @@ impl Pool {
             situation: RwLock::new(Situation { id: known, confirmed, recovered: false }),
             probing: tokio::sync::Mutex::new(None),
             capacity: Mutex::default(),
+            share,
         }
     }
 
@@ -137,6 +142,25 @@ impl Pool {
         self.backend.snapshots().is_some()
     }
 
+    /// What is known of its own records, where several hosts share it.
+    pub(super) fn share(&self) -> Option<&Share> {
+        self.share.as_ref()
+    }
+
+    /// The pool counts as away until it was looked at again.
+    pub(super) fn lost(&self, why: &str) {
+        tracing::warn!(pool = self.name, why, "pool is unavailable");
+        self.write(|situation| {
+            situation.confirmed = Err(why.to_owned());
+            situation.recovered = false;
+        });
+    }
+
+    /// Its records could not be recovered yet.
+    pub(super) fn recover_later(&self) {
+        self.write(|situation| situation.recovered = false);
+    }
+
     /// The identity, once known.
     pub(super) fn id(&self) -> Option<PoolId> {
         self.read().id
@@ -187,8 +211,15 @@ impl Pool {
             return;
         }
         let (expected, host) = (self.id(), self.host);
-        let identify =
-            self.run(Op::new(PROBE_TIME), move |backend, op| backend.identify(op, expected, host));
+        // Before anything is written: what a crash left half written goes.
+        let clean = self.share.is_some() && probed.is_none();
+        let identify = self.run(Op::new(PROBE_TIME), move |backend, op| {
+            let identity = backend.identify(op, expected, host)?;
+            if let Some(records) = backend.records().filter(|_| clean) {
+                records.clean(op, host)?;
+            }
+            Ok(identity)
+        });
         let found = match tokio::time::timeout(PROBE_TIME, identify).await {
             Ok(found) => found,
             Err(_) => {
@@ -198,11 +229,11 @@ impl Pool {
         match found {
             Ok(found) => self.confirm(found.pool, expected).await,
             Err(error) => {
-                tracing::warn!(pool = self.name, error = %error.chain(), "pool is unavailable");
-                self.write(|situation| {
-                    situation.confirmed = Err(error.chain());
-                    situation.recovered = false;
-                });
+                self.lost(&error.chain());
+                if clean {
+                    // It is cleaned when it is first there.
+                    return;
+                }
             }
         }
         *probed = Some(Instant::now());

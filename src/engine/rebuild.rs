@@ -87,9 +87,11 @@ impl Engine {
         tally: &mut Tally,
     ) -> Result<()> {
         if take_over {
-            pool.take_over().await?;
+            self.take_over(pool).await?;
         }
         pool.ready().await?;
+        // What another host made since is no lost record.
+        self.refresh(pool).await?;
         let listed = pool.run(job.op.extended(time::CALL), Backend::list).await?;
         for entry in listed {
             job.op.check()?;

@@ -1,6 +1,9 @@
 //! Where records of volumes are written: the one place that knows where the
 //! truth of a pool's records lies.
 //!
+//! Of pools that several hosts share the truth lies in the pool, and is written
+//! there first (`shared`); of all others it is the catalog.
+//!
 //! An *intent* is committed before anything happens, an *outcome* follows with a
 //! later commit (`state.md`). Callers have the volume's lock, so that no two of
 //! them write one record at a time.
@@ -23,8 +26,13 @@ impl Engine {
     /// # Errors
     /// Nothing has changed then, on disk or in memory.
     pub(super) async fn commit(&self, volume: &Arc<Volume>, record: Record) -> Result<()> {
-        self.store(&record).await?;
-        volume.write(|life| life.record = record);
+        let published = self.publish(volume, &record).await?;
+        let row = record.clone();
+        self.write(published, move |tx| catalog::put_volume(tx, &row)).await?;
+        // In memory it is already, if it was published.
+        if !published {
+            volume.write(|life| life.record = record);
+        }
         self.index.file(volume);
         Ok(())
     }
@@ -34,14 +42,17 @@ impl Engine {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub(super) async fn commit_removal(&self, volume: &Arc<Volume>, record: Record) -> Result<()> {
+        let published = self.publish(volume, &record).await?;
         let row = record.clone();
         let step = move |tx: &Transaction<'_>| {
             catalog::put_volume(tx, &row)?;
             journal::delete_references_of(tx, row.id)
         };
-        self.writer.commit(step).await?;
+        self.write(published, step).await?;
         volume.write(|life| {
-            life.record = record;
+            if !published {
+                life.record = record;
+            }
             life.references.clear();
         });
         self.index.file(volume);
@@ -53,8 +64,25 @@ impl Engine {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub(super) async fn store(&self, record: &Record) -> Result<()> {
+        let published = self.publish_new(record).await?;
         let row = record.clone();
-        self.writer.commit(move |tx| catalog::put_volume(tx, &row)).await
+        self.write(published, move |tx| catalog::put_volume(tx, &row)).await
+    }
+
+    /// Commits `step` to the catalog. Where the truth was `published` in a shared
+    /// pool the catalog is a replica, which follows as soon as it can.
+    async fn write<F>(&self, published: bool, step: F) -> Result<()>
+    where
+        F: Fn(&Transaction<'_>) -> rusqlite::Result<()> + Clone + Send + 'static,
+    {
+        match self.writer.commit(step.clone()).await {
+            Err(error) if published => {
+                tracing::error!(error = %error.chain(), "write the replica");
+                self.writer.later(step);
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Takes the record of an unaccepted create back, durably.
@@ -62,6 +90,7 @@ impl Engine {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub(super) async fn unstore(&self, volume: &Volume) -> Result<()> {
+        self.unpublish(&volume.record()).await?;
         let id = volume.id.to_string();
         self.writer.commit(move |tx| catalog::delete_volume(tx, &id)).await
     }
@@ -85,6 +114,7 @@ impl Engine {
         });
         let Some(record) = amended else { return };
         self.index.file(volume);
+        self.publish_later(&record);
         self.writer.later(move |tx| catalog::put_volume(tx, &record));
     }
 
@@ -92,6 +122,7 @@ impl Engine {
     pub(super) fn forget(&self, volume: &Volume) {
         volume.write(|life| life.gone = true);
         self.index.forget(volume);
+        self.unpublish_later(volume.record());
         let id = volume.id.to_string();
         self.writer.later(move |tx| catalog::delete_volume(tx, &id));
         tracing::info!(volume = %volume.record().name, id = %volume.id, "gone");

@@ -34,6 +34,11 @@ impl Engine {
         if !pool.begin_recovery() {
             return;
         }
+        if let Err(error) = self.read_shared(pool).await {
+            tracing::warn!(pool = pool.name, error = %error.chain(), "read the records");
+            pool.recover_later();
+            return;
+        }
         let volumes: Vec<_> = self
             .index
             .all()
@@ -71,6 +76,9 @@ impl Engine {
         pool: &Arc<Pool>,
         lock: tokio::sync::OwnedMutexGuard<()>,
     ) -> Result<()> {
+        if !self.may_recover(volume) {
+            return Ok(());
+        }
         match self.finish_rollback(volume, pool).await {
             // What became of the volume is seen below.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -78,6 +86,11 @@ impl Engine {
         }
         let record = volume.record();
         let observed = inspect(pool, &record).await?;
+        if matches!(observed, Observed::Present { .. } | Observed::Incomplete)
+            && self.take_removal_back(volume).await?
+        {
+            return Ok(());
+        }
         volume.write(|life| life.unproven = false);
         let action = decide(&record, observed);
         if !matches!(observed, Observed::Absent) && pool.has_snapshots() {

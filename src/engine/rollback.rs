@@ -156,6 +156,7 @@ impl Engine {
     ) -> Result<bool> {
         let record = volume.record();
         let Some(rollback) = record.rollback.clone() else { return Ok(false) };
+        self.nobody_else(volume).await?;
         let (handle, kept) = (record.handle.clone(), rollback.kept.handle.clone());
         let undone = pool
             .copy(Op::new(UNLIMITED), move |backend, op| {

@@ -119,6 +119,7 @@ impl Engine {
             reason,
             removed,
             expires,
+            age: self.age_of(&record.pool),
         }
     }
 
@@ -175,7 +176,7 @@ impl Engine {
             path: pool.config.path.display().to_string(),
             state: state.to_owned(),
             reason,
-            shared: false,
+            shared: pool.share().is_some(),
             volumes,
             removed,
             total: capacity.map(|capacity| capacity.total),

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWrite
 
 use super::usage::Measure;
 use crate::{
-    catalog::{Record, Snapshot, SnapshotState},
+    catalog::{Record, Snapshot, SnapshotState, State},
     journal::{Client, Key, Reference},
 };
 
@@ -185,6 +185,11 @@ impl Life {
     /// Whether the name belongs to this volume.
     pub(super) fn is_live(&self) -> bool {
         self.record.state.is_live() || self.unproven
+    }
+
+    /// Its record could not be read.
+    pub(super) fn is_damaged(&self) -> bool {
+        matches!(&self.record.state, State::Faulty { during, .. } if during == super::recover::LOAD)
     }
 
     /// How many mounts are counted.

@@ -18,7 +18,7 @@ pub use info::Info;
 pub use job::{JobState, JobView, ProgressView};
 pub use pool::PoolView;
 pub use request::{
-    CreateSnapshot, CreateVolume, Grow, Grown, MountVolume, Mounted, Rebuild, ResizeVolume,
+    CreateSnapshot, CreateVolume, Grow, Grown, MountVolume, Mounted, Rebuild, Repair, ResizeVolume,
     RollBack, SetVolume,
 };
 pub use snapshot::SnapshotView;

@@ -42,6 +42,14 @@ pub struct CreateSnapshot {
     pub quiesce: Option<String>,
 }
 
+/// `POST /v1/volumes/NAME/repair`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Repair {
+    /// A host that will not come back, by id or name.
+    pub forget_host: String,
+}
+
 /// `POST /v1/volumes/NAME/rollback`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

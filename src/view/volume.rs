@@ -56,4 +56,8 @@ pub struct VolumeView {
     /// When the trash lets go of it; absent while retained without expiry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// How many seconds ago its pool was last read, where other hosts may have
+    /// changed it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age: Option<u64>,
 }

@@ -151,7 +151,6 @@ fn several_names_are_all_tried_and_each_error_is_told() {
 fn what_is_not_built_is_known_and_refused() {
     let commands: &[&[&str]] = &[
         &["volume", "move", "db", "--zone", "a"],
-        &["volume", "repair", "db", "--forget-host", "h"],
         &["backup", "create", "db@monday", "--repository", "r"],
         &["backup", "ls", "db"],
         &["backup", "inspect", "4f"],

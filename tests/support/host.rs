@@ -24,9 +24,10 @@ use super::{
 /// Bash, because a first process must reap what others leave to it.
 const INIT: &str = r#"
 set -e
-# Volumes that other tests have mounted just now are not this host's.
+# Volumes that other tests have mounted just now are not this host's. Some of them
+# may be gone by the time they are taken away.
 awk -v own="${1%/run}/" 'index($5, "/berth-test-") && index($5, own) != 1 { print $5 }' \
-    /proc/self/mountinfo | tac | xargs --no-run-if-empty umount --lazy
+    /proc/self/mountinfo | tac | xargs --no-run-if-empty umount --lazy 2>/dev/null || true
 mount --bind "$1" /run
 mount --make-rshared /
 ip link set lo up

@@ -13,8 +13,8 @@ use std::{fmt::Debug, os::fd::OwnedFd, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bytes, Growth, HostId, Op, PoolId, PoolIdentity, Report, Resize, Result, Sidecar, Snapshots,
-    VolumeSpec,
+    Bytes, Growth, HostId, Op, PoolId, PoolIdentity, Report, Resize, Result, SharedRecords,
+    Sidecar, Snapshots, VolumeSpec,
 };
 
 /// One storage technology, opened on one pool.
@@ -30,7 +30,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// identity or host; `Invalid` if it holds something that is no pool.
     fn identify(&self, op: &Op, expected: Option<PoolId>, host: HostId) -> Result<PoolIdentity>;
 
-    /// Writes `host` into the identity of the pool: `pool rebuild --take-over`.
+    /// Writes `host` into the identity of the pool, or that several hosts share
+    /// it: `pool rebuild --take-over`.
     ///
     /// # Errors
     /// `Unavailable` if there is no pool.
@@ -136,6 +137,11 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// Growing, where this pool can.
     fn growth(&self) -> Option<&dyn Growth> {
+        None
+    }
+
+    /// The pool's own records, where several hosts share it.
+    fn records(&self) -> Option<&dyn SharedRecords> {
         None
     }
 }

@@ -16,6 +16,7 @@
 //! | [`options`] | `-o KEY=VALUE`: parsing, normalising, comparing |
 //! | [`snapshot`] | points in time of a volume, and pools that have them |
 //! | [`growth`] | pools that can become larger |
+//! | [`records`] | records of pools that several hosts share |
 //! | [`resize`] | pools that can limit a volume |
 //! | [`report`] | what is worth knowing of a pool |
 //! | [`size`] | a number of bytes as people write it |
@@ -34,6 +35,7 @@ pub mod identity;
 pub mod label;
 pub mod operation;
 pub mod options;
+pub mod records;
 pub mod report;
 pub mod resize;
 pub mod sidecar;
@@ -44,10 +46,11 @@ pub mod volume;
 pub use backend::{Backend, Capacity, Change, Found, Handle, Health, Observed, Progress, Source};
 pub use error::{Context, Error, ErrorKind, Result};
 pub use growth::Growth;
-pub use identity::{HostId, PoolId, PoolIdentity};
+pub use identity::{HostId, Owner, PoolId, PoolIdentity};
 pub use label::Label;
 pub use operation::Op;
 pub use options::{Access, OnRemove, Options};
+pub use records::SharedRecords;
 pub use report::{Detail, Level, Notice, Report};
 pub use resize::{Resize, Usage};
 pub use sidecar::{Layout, Sidecar};

@@ -5,6 +5,7 @@
 //! `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV`.
 
 pub mod copy;
+mod entry;
 mod listing;
 mod object;
 mod place;

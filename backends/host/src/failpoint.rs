@@ -9,6 +9,8 @@
 //! | `BERTH_FAILPOINTS=NAME=ACTION[@N];…` | act at the `N`th pass (default: every pass) of `NAME`; `*` is any name, counted together |
 //! | `BERTH_SABOTEUR=NAME` | break one promise; see [`sabotaged`] |
 //!
+//! A test in the same process can [`watch`] what one thread passes, and decide.
+//!
 //! Actions: `kill` (SIGKILL to this process), `error:ERRNO` (a number), and
 //! `pause:FILE` (make `FILE.reached`, then wait until `FILE` exists).
 
@@ -36,11 +38,12 @@ pub fn sabotaged(_name: &'static str) -> bool {
 }
 
 #[cfg(feature = "testing")]
-pub use active::{hit, sabotaged};
+pub use active::{hit, sabotaged, watch};
 
 #[cfg(feature = "testing")]
 mod active {
     use std::{
+        cell::RefCell,
         collections::HashMap,
         env,
         fs::{File, OpenOptions},
@@ -75,6 +78,18 @@ mod active {
     }
 
     static SETTINGS: OnceLock<Settings> = OnceLock::new();
+
+    /// Decides at each failpoint that a thread passes.
+    type Hook = Box<dyn FnMut(&'static str) -> io::Result<()>>;
+
+    thread_local! {
+        static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    }
+
+    /// From now on `hook` decides at each failpoint that this thread passes.
+    pub fn watch(hook: impl FnMut(&'static str) -> io::Result<()> + 'static) {
+        HOOK.with_borrow_mut(|place| *place = Some(Box::new(hook)));
+    }
 
     fn settings() -> &'static Settings {
         SETTINGS.get_or_init(|| Settings {
@@ -113,6 +128,7 @@ mod active {
     /// # Errors
     /// The errno that a rule asks for.
     pub fn hit(name: &'static str) -> io::Result<()> {
+        HOOK.with_borrow_mut(|hook| hook.as_mut().map_or(Ok(()), |hook| hook(name)))?;
         let settings = settings();
         if let Some(trace) = &settings.trace {
             let mut trace = trace.lock().unwrap_or_else(PoisonError::into_inner);

@@ -100,6 +100,18 @@ pub fn unmount(target: &Path) -> io::Result<Unmounted> {
     }
 }
 
+/// The mount that the open `file` was reached through, as this process sees it.
+///
+/// # Errors
+/// The kernel's; `NotFound` if it is mounted nowhere in this namespace.
+pub fn of(file: impl AsFd) -> io::Result<Mount> {
+    let info = format!("/proc/thread-self/fdinfo/{}", file.as_fd().as_raw_fd());
+    let info = std::fs::read_to_string(info)?;
+    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    let id = id.and_then(|id| id.trim().parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    Table::read()?.by_id(id).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 /// Whether the directory open as `directory` is what is mounted at `mount`:
 /// same file system and same directory (device and inode of the top).
 ///

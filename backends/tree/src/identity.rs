@@ -9,10 +9,14 @@ use std::{
     sync::PoisonError,
 };
 
-use berth_api::{Context as _, Error, HostId, PoolId, PoolIdentity, Result};
+use berth_api::{Context as _, Error, HostId, Owner, PoolId, PoolIdentity, Result};
 use berth_host::{beneath::Dir, durable};
 
-use crate::pool::{IDENTITY, OWN, TRASH, Tree, VOLUMES};
+use crate::{
+    coherence,
+    pool::{IDENTITY, OWN, TRASH, Tree, VOLUMES},
+    records,
+};
 
 /// A bound on the file, which has 200 bytes.
 const LIMIT: u64 = 4096;
@@ -35,9 +39,12 @@ impl Tree {
             self.make_root()?;
         }
         let root = self.root()?;
+        if let Some(sharing) = self.sharing {
+            coherence::check(&root, &self.path, sharing)?;
+        }
         let identity = match folder_of_identity(&root) {
             Err(error) if expected.is_none() && error.kind() == Io::NotFound => {
-                self.initialise(&root, host)?
+                self.initialised(&root, host)?
             }
             Err(error) => return Err(self.no_identity(error)),
             Ok(own) => self.read_identity(&own)?,
@@ -45,11 +52,12 @@ impl Tree {
         self.same(&identity, expected, host)?;
         let own = root.open_dir(OWN).map_err(|error| self.no_identity(error))?;
         let stamp = own.stamp(IDENTITY).map_err(|error| self.no_identity(error))?;
-        self.accept(identity.clone(), stamp);
+        self.accept(identity.clone(), stamp, host);
         Ok(identity)
     }
 
-    /// Writes `host` into the identity of the pool.
+    /// Writes `host` into the identity of the pool; where several hosts use it,
+    /// that they do.
     ///
     /// # Errors
     /// `Unavailable` if there is no pool.
@@ -58,15 +66,30 @@ impl Tree {
         let root = self.root()?;
         let own = folder_of_identity(&root).map_err(|error| self.no_identity(error))?;
         let old = self.read_identity(&own)?;
-        let identity = PoolIdentity { pool: old.pool, host };
+        let identity = PoolIdentity { pool: old.pool, host: self.owner(host) };
+        if self.sharing.is_some() {
+            let what = || format!("share `{}`", self.path.display());
+            if old.host != Owner::Shared {
+                // Records of an earlier time in which it was shared say nothing now.
+                for folder in records::FOLDERS {
+                    remove_folder(&root, folder).context(what)?;
+                }
+            }
+            make_folders(&root, &records::FOLDERS).and_then(|()| own.sync()).context(what)?;
+        }
         if identity != old {
             durable::replace(&own, IDENTITY, &identity.to_bytes())
                 .context(|| format!("take `{}` over", self.path.display()))?;
-            tracing::info!(pool = self.name, from = %old.host, to = %host, "taken over");
+            tracing::info!(pool = self.name, from = %old.host, to = %identity.host, "taken over");
         }
         let stamp = own.stamp(IDENTITY).map_err(|error| self.no_identity(error))?;
-        self.accept(identity.clone(), stamp);
+        self.accept(identity.clone(), stamp, host);
         Ok(identity)
+    }
+
+    /// Whom a pool that `host` makes belongs to.
+    fn owner(&self, host: HostId) -> Owner {
+        if self.sharing.is_some() { Owner::Shared } else { Owner::Host(host) }
     }
 
     /// Whether the identity found is the one that must be there.
@@ -86,17 +109,29 @@ impl Tree {
             ))
             .with_hint("mount the disk that belongs there, or correct the pool's `path`"));
         }
-        if found.host != host {
-            return Err(Error::unavailable(format!(
-                "`{path}` belongs to the host {}, this is {host}",
-                found.host
-            ))
-            .with_hint(format!(
-                "if that host no longer uses it: `berth pool rebuild --take-over {}`",
-                self.name
-            )));
-        }
-        Ok(())
+        let (error, hint) = match (found.host, self.sharing) {
+            (Owner::Shared, Some(_)) => return Ok(()),
+            (Owner::Host(owner), None) if owner == host => return Ok(()),
+            (Owner::Shared, None) => (
+                format!("`{path}` is shared by several hosts"),
+                "set `shared = true` for this pool".to_owned(),
+            ),
+            (Owner::Host(owner), None) => (
+                format!("`{path}` belongs to the host {owner}, this is {host}"),
+                format!(
+                    "if that host no longer uses it: `berth pool rebuild --take-over {}`",
+                    self.name
+                ),
+            ),
+            (Owner::Host(owner), Some(_)) => (
+                format!("`{path}` belongs to the host {owner} alone"),
+                format!(
+                    "to share it, stop that host's daemon, then `berth pool rebuild --take-over {}`",
+                    self.name
+                ),
+            ),
+        };
+        Err(Error::unavailable(error).with_hint(hint))
     }
 
     pub(crate) fn read_identity(&self, own: &Dir) -> Result<PoolIdentity> {
@@ -137,20 +172,35 @@ impl Tree {
         made.and_then(|()| directory.sync()).context(|| format!("make `{}`", self.path.display()))
     }
 
+    /// Makes a pool; where several hosts begin at once, one of them does.
+    fn initialised(&self, root: &Dir, host: HostId) -> Result<PoolIdentity> {
+        let made = self.initialise(root, host);
+        match (self.sharing, folder_of_identity(root)) {
+            (Some(_), Ok(own)) => self.read_identity(&own),
+            _ => made,
+        }
+    }
+
     /// Makes a pool out of an empty place, or goes on where that was interrupted.
     fn initialise(&self, root: &Dir, host: HostId) -> Result<PoolIdentity> {
         let path = self.path.display();
         self.refuse_foreign(root)?;
-        let identity = PoolIdentity { pool: PoolId::random(), host };
+        let identity = PoolIdentity { pool: PoolId::random(), host: self.owner(host) };
         let made = || -> io::Result<()> {
-            for folder in [OWN, TRASH, VOLUMES] {
-                match root.make_dir(folder, 0o700) {
-                    Err(error) if error.kind() == Io::AlreadyExists => {}
-                    other => other?,
-                }
-            }
+            make_folders(root, &[OWN, TRASH, VOLUMES])?;
             root.sync()?;
-            durable::replace(root.open_dir(OWN)?, IDENTITY, &identity.to_bytes())
+            let own = root.open_dir(OWN)?;
+            if self.sharing.is_none() {
+                return durable::replace(own, IDENTITY, &identity.to_bytes());
+            }
+            make_folders(root, &records::FOLDERS)?;
+            let temporary = format!("{}.{IDENTITY}", identity.pool);
+            durable::write_new(&own, &temporary, &identity.to_bytes())?;
+            // Never over that of a host which was first.
+            let linked = own.link(&temporary, &own, IDENTITY);
+            own.unlink(&temporary)?;
+            linked?;
+            own.sync()
         };
         made().context(|| format!("make a pool of `{path}`"))?;
         tracing::info!(pool = self.name, id = %identity.pool, path = %path, "pool made");
@@ -180,6 +230,27 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+/// Makes the folders that are not there yet.
+fn make_folders(root: &Dir, folders: &[&str]) -> io::Result<()> {
+    for folder in folders {
+        match root.make_dir(folder, 0o700) {
+            Err(error) if error.kind() == Io::AlreadyExists => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder of the pool's own, with all that is in it.
+fn remove_folder(root: &Dir, folder: &str) -> Result<()> {
+    let (own, name) = folder.split_once('/').unwrap_or((".", folder));
+    let own = root.open_dir(own).context(|| format!("open `{own}`"))?;
+    if own.has(name).context(|| format!("look for `{folder}`"))? {
+        own.remove_tree(name, &mut || Ok(()))?;
+    }
+    Ok(())
 }
 
 /// The folder of the identity, if that is in it.

@@ -10,6 +10,15 @@
 //! POOL/.berth/purge/<sid>/           removed snapshots, being deleted
 //! ```
 //!
+//! A pool that several hosts share has its records beside that:
+//!
+//! ```text
+//! POOL/.berth/records/<id>/<version>       what a volume is
+//! POOL/.berth/names/<name>/<version>       which volume has a name
+//! POOL/.berth/attachments/<id>/<host>      who has a volume
+//! POOL/.berth/scratch/<host>.<operation>   what is being written
+//! ```
+//!
 //! This crate knows nothing of names, expiry, mounts or records. What it holds:
 //! - A volume is complete when `volume.json` is; it is written last, and appears
 //!   whole or not at all. A purge takes it away first.
@@ -32,19 +41,23 @@
 //! | `rollback` | going back to a snapshot |
 //! | `content` | carrying content from one folder to another |
 //! | `listing` | everything in the pool |
+//! | `records` | records, names and attachments of pools that several hosts share |
+//! | `coherence` | file systems that show all hosts the same |
 
 mod clone;
+mod coherence;
 mod content;
 mod count;
 mod identity;
 mod limit;
 mod listing;
 pub mod pool;
+mod records;
 mod rollback;
 mod snapshot;
 mod trash;
 mod volume;
 
 pub use listing::Entry;
-pub use pool::Tree;
+pub use pool::{Sharing, Tree};
 pub use snapshot::SnapshotEntry;

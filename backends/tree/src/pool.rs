@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use berth_api::{Bytes, Capacity, Error, Health, Label, PoolIdentity, Result};
+use berth_api::{Bytes, Capacity, Error, Health, HostId, Label, PoolIdentity, Result};
 use berth_host::beneath::{Dir, Stamp};
 
 use crate::volume::made;
@@ -30,9 +30,18 @@ pub struct Tree {
     pub(crate) path: PathBuf,
     /// What the top directory of a volume is labelled with; never our own folders.
     pub(crate) label: Option<Label>,
+    /// Several hosts use the pool.
+    pub(crate) sharing: Option<Sharing>,
     seen: Mutex<Seen>,
     /// Held while an identity is made or changed.
     pub(crate) claim: Mutex<()>,
+}
+
+/// How several hosts use one pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sharing {
+    /// The operator says that the file system shows every host the same at once.
+    pub coherent: bool,
 }
 
 /// What was last seen. Never locked over I/O.
@@ -47,6 +56,8 @@ struct Seen {
 struct Accepted {
     identity: PoolIdentity,
     stamp: Stamp,
+    /// The host that was told that it may use it.
+    host: HostId,
 }
 
 /// The root, opened and found to be the pool's.
@@ -58,11 +69,21 @@ pub(crate) struct Opened {
 impl Tree {
     /// The pool `name` at `path`. No I/O.
     pub fn new(name: &str, path: &Path) -> Self {
+        Self::with(name, path, None)
+    }
+
+    /// The pool `name` at `path`, which several hosts use. No I/O.
+    pub fn shared(name: &str, path: &Path, sharing: Sharing) -> Self {
+        Self::with(name, path, Some(sharing))
+    }
+
+    fn with(name: &str, path: &Path, sharing: Option<Sharing>) -> Self {
         let health = Health::Unavailable("it was not looked at yet".to_owned());
         Self {
             name: name.to_owned(),
             path: path.to_owned(),
             label: None,
+            sharing,
             seen: Mutex::new(Seen { accepted: None, health }),
             claim: Mutex::default(),
         }
@@ -131,8 +152,8 @@ impl Tree {
         let stamp = own.stamp(IDENTITY).map_err(|error| self.no_identity(error))?;
         if stamp != accepted.stamp {
             let identity = self.read_identity(&own)?;
-            self.same(&identity, Some(accepted.identity.pool), accepted.identity.host)?;
-            self.accept(identity, stamp);
+            self.same(&identity, Some(accepted.identity.pool), accepted.host)?;
+            self.accept(identity, stamp, accepted.host);
         }
         Ok(Opened { root })
     }
@@ -149,10 +170,10 @@ impl Tree {
         })
     }
 
-    /// From now on the pool must be this one.
-    pub(crate) fn accept(&self, identity: PoolIdentity, stamp: Stamp) {
+    /// From now on the pool must be this one, and `host` may use it.
+    pub(crate) fn accept(&self, identity: PoolIdentity, stamp: Stamp, host: HostId) {
         let mut seen = self.seen();
-        seen.accepted = Some(Accepted { identity, stamp });
+        seen.accepted = Some(Accepted { identity, stamp, host });
         seen.health = Health::Ready;
     }
 

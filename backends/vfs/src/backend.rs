@@ -4,10 +4,10 @@ use std::path::Path;
 
 use berth_api::{
     Backend, Bytes, Capacity, Change, Error, Found, Growth, Handle, Health, HostId, Label,
-    Observed, Op, PoolId, PoolIdentity, Progress, Report, Resize, Result, Sidecar, Snapshots,
-    Source, Usage, VolumeSpec,
+    Observed, Op, PoolId, PoolIdentity, Progress, Report, Resize, Result, SharedRecords, Sidecar,
+    Snapshots, Source, Usage, VolumeSpec,
 };
-use berth_tree::Tree;
+use berth_tree::{Sharing, Tree};
 
 use crate::{
     advice, handle,
@@ -44,6 +44,11 @@ impl Vfs {
     fn mount(&self, known: bool) -> Result<()> {
         let Some(image) = &self.image else { return Ok(()) };
         image.ready(known).inspect_err(|error| self.tree.lost(error))
+    }
+
+    /// The pool `name` at `path`, which several hosts use. No I/O.
+    pub fn shared(name: &str, path: &Path, sharing: Sharing) -> Self {
+        Self { tree: Tree::shared(name, path, sharing), image: None }
     }
 }
 
@@ -151,6 +156,10 @@ impl Backend for Vfs {
             Some(image) => image.report(),
             None => advice::report(&self.tree),
         }
+    }
+
+    fn records(&self) -> Option<&dyn SharedRecords> {
+        self.tree.records()
     }
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {

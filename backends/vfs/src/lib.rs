@@ -19,4 +19,5 @@ mod image;
 mod snapshots;
 
 pub use backend::Vfs;
+pub use berth_tree::Sharing;
 pub use image::ImageFile;

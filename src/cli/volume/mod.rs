@@ -1,6 +1,6 @@
 //! `berth volume`
 
-use berth_api::Result;
+use berth_api::{Error, Result};
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use super::{
     unsupported,
 };
 use crate::view::{
-    CreateVolume, MountVolume, Mounted, ResizeVolume, RollBack, SetVolume, VolumeView,
+    CreateVolume, MountVolume, Mounted, Repair, ResizeVolume, RollBack, SetVolume, VolumeView,
 };
 
 mod show;
@@ -117,11 +117,12 @@ pub(super) enum Command {
         #[arg(long)]
         detach: bool,
     },
-    /// Clear what holds a volume up (not built yet)
+    /// Clear what holds a volume up
     Repair {
         /// The volume
         name: String,
-        /// A host that will not come back, by name or id
+        /// A host that will not come back, by name or id: take over what it was doing
+        /// with the volume, and let others have it
         #[arg(long, value_name = "HOST")]
         forget_host: Option<String>,
     },
@@ -154,7 +155,7 @@ pub(super) fn run(session: &mut Session<'_>, command: Command) -> Result<Status>
         Command::Resize { name, size } => resize(session, &name, size),
         Command::Rollback { snapshot, detach } => rollback(session, &snapshot, detach),
         Command::Move { .. } => Err(unsupported("volume move", "pools of several hosts are")),
-        Command::Repair { .. } => Err(unsupported("volume repair", "pools of several hosts are")),
+        Command::Repair { name, forget_host } => repair(session, &name, forget_host),
     }
 }
 
@@ -232,6 +233,19 @@ fn mount(session: &mut Session<'_>, name: &str, id: String) -> Result<Status> {
 fn unmount(session: &mut Session<'_>, name: &str, id: String) -> Result<Status> {
     let path = path(["volumes", name, "unmount"]);
     session.client.post::<Value>(&path, &MountVolume { id })?;
+    Ok(Status::OK)
+}
+
+fn repair(session: &mut Session<'_>, name: &str, host: Option<String>) -> Result<Status> {
+    let forget_host = host.ok_or_else(|| {
+        Error::invalid("what to repair was not said")
+            .with_hint("berth volume repair NAME --forget-host HOST")
+    })?;
+    let left: Option<VolumeView> =
+        session.client.post(&path(["volumes", name, "repair"]), &Repair { forget_host })?;
+    if session.output.json {
+        session.output.json(&left)?;
+    }
     Ok(Status::OK)
 }
 

@@ -22,7 +22,7 @@ pub(super) fn live(volumes: &[VolumeView]) -> Table {
         table.row(&[
             volume.name.clone(),
             volume.pool.clone(),
-            volume.state.clone(),
+            state(volume),
             used(volume),
             volume.references.to_string(),
             ago(volume.created),
@@ -60,7 +60,7 @@ pub(super) fn block(volume: &VolumeView) -> Block {
     block.line("name", &volume.name);
     block.line("id", volume.id.to_string());
     block.line("pool", format!("{} ({})", volume.pool, volume.backend));
-    block.line("state", &volume.state);
+    block.line("state", state(volume));
     block.some("reason", volume.reason.as_ref());
     block.line("mountpoint", &volume.mountpoint);
     block.line("mounted", if volume.mounted { "yes" } else { "no" });
@@ -96,6 +96,14 @@ fn used(volume: &VolumeView) -> String {
 /// Whether a figure of then is worth its age.
 fn is_old(time: Timestamp) -> bool {
     Timestamp::now().duration_since(time) >= SignedDuration::from_mins(1)
+}
+
+/// Its state; of when, where that is not now.
+fn state(volume: &VolumeView) -> String {
+    match volume.age {
+        Some(age) => format!("{} ({age} s ago)", volume.state),
+        None => volume.state.clone(),
+    }
 }
 
 /// The options in force as `-o` would say them.

@@ -20,8 +20,8 @@ use serde::de::DeserializeOwned;
 use crate::{
     engine::{Client, Engine},
     view::{
-        CreateSnapshot, CreateVolume, Grow, MountVolume, Mounted, Rebuild, ResizeVolume, RollBack,
-        SetVolume,
+        CreateSnapshot, CreateVolume, Grow, MountVolume, Mounted, Rebuild, Repair, ResizeVolume,
+        RollBack, SetVolume,
     },
 };
 
@@ -95,6 +95,7 @@ impl Service for Control {
 /// Asks the engine for what `route` names.
 async fn ask(engine: &Arc<Engine>, route: Route, body: &[u8]) -> Result<Reply> {
     let client = Client::Command;
+    look(engine, &route).await;
     Ok(match route {
         Route::Info => json(&engine.info()),
         Route::Doctor => json(&engine.doctor().await),
@@ -140,6 +141,10 @@ async fn ask(engine: &Arc<Engine>, route: Route, body: &[u8]) -> Result<Reply> {
             engine.remove_snapshot(&volume, &name).await?;
             answer::empty()
         }
+        Route::Repair(name) => {
+            let request: Repair = read(body)?;
+            json(&engine.forget_host(&name, &request.forget_host).await?)
+        }
         Route::Pools => json(&engine.pools().await),
         Route::Pool(name) => json(&engine.pool(&name).await?),
         Route::Rebuild(pool) => {
@@ -157,6 +162,27 @@ async fn ask(engine: &Arc<Engine>, route: Route, body: &[u8]) -> Result<Reply> {
         }
         Route::CancelJob(id) => json(&engine.cancel_job(&id)?),
     })
+}
+
+/// Looks at what other hosts did before something is shown or changed.
+async fn look(engine: &Arc<Engine>, route: &Route) {
+    match route {
+        Route::Volumes { .. }
+        | Route::Volume(_)
+        | Route::Undelete(_)
+        | Route::Snapshots(_)
+        | Route::Snapshot { .. }
+        | Route::Pools
+        | Route::Pool(_) => engine.look_around_now().await,
+        Route::RemoveVolume { name, .. }
+        | Route::SetVolume(name)
+        | Route::ResizeVolume(name)
+        | Route::Mount(name)
+        | Route::RollBack(name)
+        | Route::CreateSnapshot(name)
+        | Route::RemoveSnapshot { volume: name, .. } => engine.freshen(name).await,
+        _ => {}
+    }
 }
 
 fn mount_id(body: &[u8]) -> Result<String> {

@@ -45,6 +45,8 @@ pub enum Route {
     Mount(String),
     /// `POST /v1/volumes/N/unmount`
     Unmount(String),
+    /// `POST /v1/volumes/N/repair`
+    Repair(String),
     /// `POST /v1/volumes/N/rollback`
     RollBack(String),
     /// `GET /v1/snapshots`, or `GET /v1/volumes/N/snapshots` of one volume
@@ -140,6 +142,7 @@ pub fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, 
         ["v1", "volumes", volume, "undelete"] if post => Route::Undelete(name(volume)),
         ["v1", "volumes", volume, "mount"] if post => Route::Mount(name(volume)),
         ["v1", "volumes", volume, "unmount"] if post => Route::Unmount(name(volume)),
+        ["v1", "volumes", volume, "repair"] if post => Route::Repair(name(volume)),
         ["v1", "volumes", volume, "rollback"] if post => Route::RollBack(name(volume)),
         ["v1", "snapshots"] if get => Route::Snapshots(None),
         ["v1", "volumes", volume, "snapshots"] => match *method {
@@ -167,7 +170,12 @@ pub fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, 
             Route::WaitJob { id: name(id), seconds: seconds.unwrap_or(20).min(WAIT_MAX) }
         }
         ["v1", "jobs", id, "cancel"] if post => Route::CancelJob(name(id)),
-        ["v1", "volumes", _, "resize" | "undelete" | "mount" | "unmount" | "rollback"]
+        [
+            "v1",
+            "volumes",
+            _,
+            "resize" | "undelete" | "mount" | "unmount" | "rollback" | "repair",
+        ]
         | ["v1", "pools", _, "rebuild" | "grow"]
         | ["v1", "jobs", _, "cancel"] => return allow("POST"),
         ["metrics"]
@@ -275,6 +283,7 @@ mod tests {
             (Method::POST, "/v1/volumes/db/undelete", Route::Undelete(n())),
             (Method::POST, "/v1/volumes/db/mount", Route::Mount(n())),
             (Method::POST, "/v1/volumes/db/unmount", Route::Unmount(n())),
+            (Method::POST, "/v1/volumes/db/repair", Route::Repair(n())),
             (Method::POST, "/v1/volumes/db/rollback", Route::RollBack(n())),
             (Method::GET, "/v1/snapshots", Route::Snapshots(None)),
             (Method::GET, "/v1/volumes/db/snapshots", Route::Snapshots(Some(n()))),

@@ -202,6 +202,7 @@ mod tests {
             reason: None,
             removed: None,
             expires: None,
+            age: None,
         }
     }
 

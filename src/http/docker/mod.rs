@@ -53,10 +53,12 @@ impl Docker {
                 Ok(Answer::Done)
             }
             Call::Remove { name } => {
+                engine.freshen(&name).await;
                 within(limit, "remove", &name, engine.remove(client, &name, false)).await?;
                 Ok(Answer::Done)
             }
             Call::Mount { name, id } => {
+                engine.ask(&name).await;
                 within(limit, "mount", &name, engine.mount(client, &name, &id))
                     .await
                     .map(Answer::Mountpoint)
@@ -65,9 +67,19 @@ impl Docker {
                 within(limit, "unmount", &name, engine.unmount(client, &name, &id)).await?;
                 Ok(Answer::Done)
             }
-            Call::Path { name } => engine.path(&name).map(Answer::Mountpoint),
-            Call::Get { name } => engine.get(&name).map(|view| Answer::Volume(Box::new(view))),
-            Call::List => Ok(Answer::Volumes(engine.names())),
+            Call::Path { name } => {
+                engine.ask(&name).await;
+                engine.path(&name).map(Answer::Mountpoint)
+            }
+            Call::Get { name } => {
+                engine.look_around();
+                engine.ask(&name).await;
+                engine.get(&name).map(|view| Answer::Volume(Box::new(view)))
+            }
+            Call::List => {
+                engine.look_around();
+                Ok(Answer::Volumes(engine.names()))
+            }
             Call::Capabilities => Ok(Answer::Scope(engine.scope())),
         }
     }

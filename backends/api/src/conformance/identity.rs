@@ -1,12 +1,12 @@
 //! Whose pool it is.
 
 use super::{Pool, Stage, op, refused, settled, sidecar};
-use crate::{ErrorKind, Health, HostId, PoolId};
+use crate::{ErrorKind, Health, HostId, Owner, PoolId};
 
 /// A place that nobody used, for a pool that the catalog has never seen.
 pub fn a_new_place_becomes_a_pool<S: Stage>() {
     let pool = Pool::<S>::new();
-    assert_eq!(pool.identity.host, pool.host);
+    assert_eq!(pool.identity.host, Owner::Host(pool.host));
     assert_eq!(pool.backend.health(), Health::Ready);
     assert!(pool.backend.list(&op()).expect("listed").is_empty());
     assert_ne!(Pool::<S>::new().identity.pool, pool.identity.pool);
@@ -31,7 +31,7 @@ pub fn another_host_is_refused_until_it_takes_over<S: Stage>() {
         assert!(matches!(second.health(), Health::Unavailable(_)));
     }
     let taken = second.take_over(&op(), other).expect("taken over");
-    assert_eq!((taken.pool, taken.host), (pool.identity.pool, other));
+    assert_eq!((taken.pool, taken.host), (pool.identity.pool, Owner::Host(other)));
     assert_eq!(second.identify(&op(), Some(taken.pool), other).expect("its own now"), taken);
     assert!(settled(|| second.attach(&op(), &handle)).is_ok());
     // The first host notices with its next call, and can come back the same way.

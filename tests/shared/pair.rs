@@ -1,0 +1,133 @@
+//! Two hosts and the path that they share.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    daemon::{Daemon, Setup},
+    host::Host,
+    poll::{self, SOON},
+    stage::Stage,
+};
+
+/// A host with a daemon. Fields go in this order when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) daemon: Daemon,
+    pub(crate) host: Host,
+    pub(crate) stage: Stage,
+}
+
+/// Two hosts on one path.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) one: Side,
+    pub(crate) two: Side,
+    share: Stage,
+}
+
+impl Side {
+    /// A host with a pool at `path`; `more` is what its section says besides.
+    #[track_caller]
+    pub(crate) fn new(name: &str, path: &Path, more: &str) -> Self {
+        Self::prepared(name, path, more, "true")
+    }
+
+    /// As [`Self::new`], on a host that ran `script` before.
+    #[track_caller]
+    pub(crate) fn prepared(name: &str, path: &Path, more: &str, script: &str) -> Self {
+        let stage = Stage::new(name);
+        let host = Host::boot(&stage);
+        host.sh(script);
+        let config = config(path, more);
+        let daemon = Setup::on(&stage, &host).config(&stage, &config).start();
+        Self { daemon, host, stage }
+    }
+
+    pub(crate) fn id(&self) -> String {
+        self.daemon.control().info()["host-id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Starts the daemon again with this environment, after a crash.
+    #[track_caller]
+    pub(crate) fn revive(&mut self, env: &[(&str, &str)]) {
+        self.daemon.kill();
+        self.daemon.setup.env.clear();
+        for (name, value) in env {
+            self.daemon.setup.env.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        self.daemon.restart();
+    }
+
+    /// The state of a volume as `volume inspect` says it, if it is there.
+    pub(crate) fn state(&self, name: &str) -> Option<String> {
+        let (status, view) =
+            self.daemon.control().request("GET", &format!("/v1/volumes/{name}"), None);
+        match status {
+            200 => Some(view["state"].as_str().expect("a state").to_owned()),
+            404 => None,
+            other => panic!("{other}: {view}"),
+        }
+    }
+
+    /// `volume repair --forget-host`
+    #[track_caller]
+    pub(crate) fn forget_host(&self, name: &str, host: &str) -> (u16, Value) {
+        let body = json!({ "forget-host": host });
+        self.daemon.control().request("POST", &format!("/v1/volumes/{name}/repair"), Some(&body))
+    }
+}
+
+impl Pair {
+    #[track_caller]
+    pub(crate) fn new(name: &str) -> Self {
+        Self::with(name, "shared = true\n")
+    }
+
+    #[track_caller]
+    pub(crate) fn with(name: &str, more: &str) -> Self {
+        let share = Stage::new(name);
+        let path = share.folder("share").join("pool");
+        let one = Side::new(&format!("{name}-1"), &path, more);
+        let two = Side::new(&format!("{name}-2"), &path, more);
+        Self { one, two, share }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.share.join("share/pool")
+    }
+
+    /// A place on the same stage that is not the pool's.
+    pub(crate) fn outside(&self) -> PathBuf {
+        self.share.folder("outside")
+    }
+
+    /// The pool's own folder of a volume's records.
+    pub(crate) fn record(&self, id: &str) -> PathBuf {
+        self.path().join(".berth/records").join(id)
+    }
+
+    /// Nothing is left of anything: no record, no attachment, no half written file,
+    /// no data.
+    #[track_caller]
+    pub(crate) fn assert_empty(&self) {
+        let left = || -> Vec<String> {
+            ["volumes", ".berth/trash", ".berth/records", ".berth/attachments", ".berth/scratch"]
+                .iter()
+                .flat_map(|folder| {
+                    let entries = fs::read_dir(self.path().join(folder)).expect("readable");
+                    entries.map(|entry| entry.expect("readable").path().display().to_string())
+                })
+                .collect()
+        };
+        poll::equal("the pool is empty", SOON, &Vec::<String>::new(), left);
+    }
+}
+
+pub(crate) fn config(path: &Path, more: &str) -> String {
+    format!("[pools.default]\nbackend = \"vfs\"\npath = \"{}\"\n{more}", path.display())
+}
