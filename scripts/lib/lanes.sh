@@ -65,7 +65,7 @@ lane_of_prefix() {
     cli) echo cli ;;
     protocol | fuzz) echo protocol ;;
     # What is tried on file systems of its own.
-    btrfs | ext4 | xfs | copy | image | label | limits | quiesce | shared | snapshots) echo directories ;;
+    btrfs | ext4 | xfs | copy | image | label | limits | quiesce | shared | sharing | snapshots) echo directories ;;
     engine) echo engine ;;
     crash | power | damage | failpoint | failpoints) echo crash ;;
     sabotage) echo sabotage ;;
