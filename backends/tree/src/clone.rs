@@ -14,7 +14,7 @@ impl Tree {
     /// its snapshot. A half that an interrupted attempt left begins anew.
     ///
     /// # Errors
-    /// `NotFound` if the origin is not there; `Exhausted` if it does not fit;
+    /// `NotFound` if the origin is not there, or not any more; `Exhausted` if it does not fit;
     /// `Conflict` if the volume is in the trash, or cancelled.
     pub fn clone_volume(
         &self,
@@ -40,6 +40,9 @@ impl Tree {
         let limit = sidecar.spec.options.size;
         let limited = |_: &Dir| self.limit_new(&opened, &folder, limit);
         content::carry(op, &data, &folder, false, limited).context(what)?;
+        // What is deleted is moved away first. Another host may have done that, and
+        // what it deleted meanwhile looks like what a container deleted.
+        self.origin(from, snapshot).context(|| "its origin went away while it was copied")?;
         let made = folder.open_dir(DATA);
         let made = made.and_then(|data| adorn(&data, &sidecar.spec.options));
         made.and_then(|()| volumes.sync()).context(what)?;

@@ -4,6 +4,7 @@
 //! test runs itself again with one.
 
 mod budget;
+mod clones;
 mod failure;
 
 use std::{collections::BTreeMap, env, ffi::OsStr, process::Command};
