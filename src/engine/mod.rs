@@ -51,8 +51,6 @@ mod set;
 mod shared;
 mod show;
 mod snapshot;
-mod snapshot_recovery;
-mod snapshot_view;
 mod table;
 mod threads;
 mod time;

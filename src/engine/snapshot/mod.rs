@@ -9,6 +9,9 @@
 //! away is the volume's `content` lock. A complete snapshot is durable, so that
 //! the answer needs no commit after it: recovery makes it `ready`.
 
+mod recovery;
+mod view;
+
 use std::sync::Arc;
 
 use berth_api::{

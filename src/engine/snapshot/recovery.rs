@@ -4,18 +4,15 @@ use std::sync::Arc;
 
 use berth_api::{Observed, Op, Result, SnapshotSidecar};
 
-use super::{
-    Engine,
-    pool::Pool,
-    snapshot::{accessor, entry_mut},
-    time,
-    volume::Volume,
+use super::{accessor, entry_mut};
+use crate::{
+    catalog::{Snapshot, SnapshotState},
+    engine::{Engine, pool::Pool, time, volume::Volume},
 };
-use crate::catalog::{Snapshot, SnapshotState};
 
 impl Engine {
     /// Settles what a crash left of a volume's snapshots; the caller has the lock.
-    pub(super) async fn recover_snapshots(
+    pub(in crate::engine) async fn recover_snapshots(
         self: &Arc<Self>,
         volume: &Arc<Volume>,
         pool: &Arc<Pool>,

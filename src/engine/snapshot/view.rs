@@ -2,9 +2,9 @@
 
 use berth_api::Result;
 
-use super::{Engine, snapshot, volume::Life};
 use crate::{
     catalog::{Snapshot, SnapshotState},
+    engine::{Engine, volume::Life},
     view::SnapshotView,
 };
 
@@ -29,14 +29,14 @@ impl Engine {
     /// `NotFound`.
     pub fn snapshot(&self, volume: &str, name: &str) -> Result<SnapshotView> {
         let volume = self.index.find(volume)?;
-        let entry = snapshot::find(&volume, name)?;
+        let entry = super::find(&volume, name)?;
         Ok(volume.read(|life| view(life, &entry)))
     }
 }
 
 impl Life {
     /// How many snapshots users see.
-    pub(super) fn snapshots(&self) -> u64 {
+    pub(in crate::engine) fn snapshots(&self) -> u64 {
         let ready = |entry: &&Snapshot| entry.state == SnapshotState::Ready;
         self.record.snapshots.iter().filter(ready).count() as u64
     }
