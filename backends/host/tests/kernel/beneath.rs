@@ -143,6 +143,7 @@ fn a_link_in_the_tree_s_place_goes_alone() {
 
 #[test]
 fn depth_needs_neither_paths_nor_descriptors() {
+    let _deep = crate::stage::deep();
     let (stage, dir) = stage();
     dir.make_dir("tree", 0o755).unwrap();
     let tree = dir.open_dir("tree").unwrap();

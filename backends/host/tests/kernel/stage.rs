@@ -7,6 +7,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +18,13 @@ use nix::{
     sys::signal::{Signal, killpg},
     unistd::{Pid, geteuid},
 };
+
+/// Held by tests with trees deeper than a path can say: one of them counts
+/// descriptors whose path cannot be read.
+pub(crate) fn deep() -> MutexGuard<'static, ()> {
+    static DEEP: Mutex<()> = Mutex::new(());
+    DEEP.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Runs `test` in a namespace where a tmpfs is mounted on the directory it gets.
 /// `propagation` is that mount's: `MS_SHARED` or `MS_PRIVATE`.
