@@ -156,22 +156,26 @@ impl Daemon {
             }
             Err(error) => return Err(error),
         };
+        // Before anybody can learn from the control socket that nothing is served.
+        let (plugin, turning_away) = match stage {
+            Stage::Ready(_) => (Some(plugin), None),
+            Stage::Untrusted(_) => closed(plugin)?,
+        };
         let service = Arc::new(Control::new(stage.clone(), Guard::new()));
         let commands =
             serve(&control, Arc::clone(&service), Limits { connections: 64, ..Limits::default() })?;
         let mut daemon = Self {
             setup: setup.clone(),
-            plugin: Some(plugin),
-            turning_away: None,
+            plugin,
+            turning_away,
             docker: None,
             control,
             commands,
             service,
             engine: None,
         };
-        match stage {
-            Stage::Ready(engine) => daemon.serve_plugin(engine)?,
-            Stage::Untrusted(_) => daemon.close_plugin()?,
+        if let Stage::Ready(engine) = stage {
+            daemon.serve_plugin(engine)?;
         }
         daemon.announce();
         Ok(daemon)
@@ -205,19 +209,6 @@ impl Daemon {
         self.docker = Some(serve(&socket, docker, Limits::default())?);
         self.plugin = Some(socket);
         self.engine = Some(engine);
-        Ok(())
-    }
-
-    /// Makes every call a connection error: Docker then keeps its own records.
-    fn close_plugin(&mut self) -> Result<()> {
-        match self.plugin.take() {
-            Some(socket) if socket.is_passed() => {
-                self.turning_away = Some(turn_away(&socket)?);
-                self.plugin = Some(socket);
-            }
-            // Dropped: unlinked, and whoever was in the backlog is reset.
-            _ => {}
-        }
         Ok(())
     }
 
@@ -258,6 +249,17 @@ fn serve<S: crate::http::Service>(
 ) -> Result<Server> {
     Server::start(socket.listener()?, socket.is_passed(), service, limits)
         .context(|| format!("serve `{}`", socket.path().display()))
+}
+
+/// Makes every call of a plugin socket a connection error: Docker then keeps its own
+/// records. What stays of it, and who turns callers away.
+fn closed(socket: Socket) -> Result<(Option<Socket>, Option<JoinHandle<()>>)> {
+    if socket.is_passed() {
+        let turning_away = turn_away(&socket)?;
+        return Ok((Some(socket), Some(turning_away)));
+    }
+    // Dropped: unlinked, and whoever was in the backlog is reset.
+    Ok((None, None))
 }
 
 /// Accepts and closes at once.

@@ -50,13 +50,18 @@ pub(super) async fn ask(fallback: Arc<dyn Fallback>, route: Route, body: &[u8]) 
         }
         Route::Jobs | Route::Job(_) | Route::WaitJob { .. } | Route::CancelJob(_) => {
             let Some(engine) = fallback.rebuilding() else { return Err(fallback.refusal()) };
-            if let Route::WaitJob { id, seconds } = &route
-                && engine.wait_job(id, Duration::from_secs(*seconds)).await?.state.is_final()
-            {
+            let job = match &route {
+                Route::Job(id) => Some(engine.job(id)?),
+                Route::WaitJob { id, seconds } => {
+                    Some(engine.wait_job(id, Duration::from_secs(*seconds)).await?)
+                }
+                _ => None,
+            };
+            let Some(job) = job else { return super::ask(&engine, route, body).await };
+            if job.state.is_final() {
                 fallback.settled().await;
-                return super::ask(&engine, Route::Job(id.clone()), body).await;
             }
-            super::ask(&engine, route, body).await
+            Ok(json(&job))
         }
         _ => Err(fallback.refusal()),
     }
