@@ -171,7 +171,11 @@ lane_protocol() {
 }
 
 # The suite on every file system, and what directory volumes promise beyond it.
-lane_directories() { run_tests directories; }
+lane_directories() {
+    export BERTH_LONG=${BERTH_LONG:-${long:-0}}
+    export BERTH_FILES=${BERTH_FILES:-$((${long:-0} ? 200000 : 20000))}
+    run_tests directories
+}
 
 lane_engine() { run_tests engine; }
 
