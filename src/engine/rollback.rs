@@ -8,8 +8,7 @@
 
 use std::sync::Arc;
 
-use berth_api::{Consistency, Error, Handle, Op, Progress, Result, SnapshotId, SnapshotSidecar};
-use jiff::Timestamp;
+use berth_api::{Consistency, Error, Handle, Op, Progress, Result};
 
 use super::{
     Engine,
@@ -71,18 +70,8 @@ impl Engine {
             announce(job, bytes);
         }
         let record = volume.record();
-        let (id, handle) = (SnapshotId::random(), record.handle.clone());
-        let handle = pool
-            .run(Op::new(time::CALL), move |backend, op| accessor(backend)?.plan(op, &handle, id))
-            .await?;
-        let sidecar = SnapshotSidecar {
-            id,
-            volume: volume.id,
-            name: unused_name(volume, "before-rollback-"),
-            created: Timestamp::now(),
-            consistency: Consistency::Quiesced,
-        };
-        let kept = Snapshot { sidecar, handle, state: SnapshotState::Ready };
+        let name = unused_name(volume, "before-rollback-");
+        let kept = self.planned(volume, pool, name, Consistency::Quiesced).await?;
         let rollback = Rollback { to: to.sidecar.id, kept: kept.clone() };
         let intent = Record { rollback: Some(rollback), ..record.clone() };
         if berth_host::failpoint::sabotaged("skip-rollback-intent") {

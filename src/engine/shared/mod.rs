@@ -99,6 +99,18 @@ impl Share {
         self.known().standings.insert(id, standing);
     }
 
+    /// Remembers what became of a write.
+    fn settled(&self, id: VolumeId, written: Result<Version>) -> Result<()> {
+        match written {
+            Ok(version) => self.note(id, &version, true),
+            Err(error) => {
+                self.doubt(id);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     /// What is known may no longer be so: it is read again before the next write.
     fn doubt(&self, id: VolumeId) {
         self.known().standings.remove(&id);

@@ -145,15 +145,6 @@ impl Engine {
                 records.write(op, &author, id, Some(&basis), &body)
             })
             .await;
-        match written {
-            Ok(version) => {
-                share.note(id, &version, true);
-                Ok(())
-            }
-            Err(error) => {
-                share.doubt(id);
-                Err(error)
-            }
-        }
+        share.settled(id, written)
     }
 }

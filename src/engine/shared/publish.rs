@@ -94,24 +94,16 @@ impl Engine {
                 }
             })
             .await;
-        match written {
-            Ok(version) => {
-                share.note(id, &version, true);
-                Ok(())
+        share.settled(id, written).map_err(|error| match error.kind() {
+            ErrorKind::Conflict => changed(old),
+            ErrorKind::Busy => {
+                Error::busy(format!("volume `{name}` is {error}")).with_hint(format!(
+                    "stop its containers there; if that host will not come back: \
+                     berth volume repair {name} --forget-host HOST"
+                ))
             }
-            Err(error) => {
-                share.doubt(id);
-                Err(match error.kind() {
-                    ErrorKind::Conflict => changed(old),
-                    ErrorKind::Busy => Error::busy(format!("volume `{name}` is {error}"))
-                        .with_hint(format!(
-                            "stop its containers there; if that host will not come back: \
-                             berth volume repair {name} --forget-host HOST"
-                        )),
-                    _ => error,
-                })
-            }
-        }
+            _ => error,
+        })
     }
 
     /// Writes the first version of a record, and gives the volume its name. `false`,

@@ -74,6 +74,23 @@ impl Engine {
         Ok(job.view())
     }
 
+    /// A snapshot of the volume as it will be, for an intent.
+    pub(super) async fn planned(
+        &self,
+        volume: &Volume,
+        pool: &Pool,
+        name: SnapshotName,
+        consistency: Consistency,
+    ) -> Result<Snapshot> {
+        let (id, handle) = (SnapshotId::random(), volume.record().handle);
+        let handle = pool
+            .run(Op::new(time::CALL), move |backend, op| accessor(backend)?.plan(op, &handle, id))
+            .await?;
+        let created = Timestamp::now();
+        let sidecar = SnapshotSidecar { id, volume: volume.id, name, created, consistency };
+        Ok(Snapshot { sidecar, handle, state: SnapshotState::Ready })
+    }
+
     async fn take_snapshot(
         self: &Arc<Self>,
         volume: &Arc<Volume>,
@@ -89,18 +106,11 @@ impl Engine {
         let lock = volume.lock().await;
         let record = self.sound(volume, pool).await?;
         check_name(&record, &name)?;
-        let (id, handle) = (SnapshotId::random(), record.handle.clone());
-        let handle = pool
-            .run(Op::new(time::CALL), move |backend, op| accessor(backend)?.plan(op, &handle, id))
-            .await?;
-        let sidecar = SnapshotSidecar {
-            id,
-            volume: volume.id,
-            name: name.clone(),
-            created: Timestamp::now(),
-            consistency: Consistency::Live,
+        let entry = Snapshot {
+            state: SnapshotState::Creating,
+            ..self.planned(volume, pool, name.clone(), Consistency::Live).await?
         };
-        let entry = Snapshot { sidecar, handle, state: SnapshotState::Creating };
+        let id = entry.sidecar.id;
         let content = volume.keep_content()?;
         let mut intent = record.clone();
         intent.snapshots.push(entry.clone());
