@@ -105,6 +105,8 @@ impl Engine {
                 known.iter().filter_map(|(record, usage)| not_in_force(record, *usage)).collect()
             }
             Limits::None { reason, hint } => {
+                // The pool is the subject already.
+                let reason = reason.strip_prefix(&format!("{subject}: ")).unwrap_or(&reason);
                 let hint = hint.as_deref();
                 let mut findings = Vec::new();
                 if !limited.is_empty() {
@@ -118,7 +120,7 @@ impl Engine {
                     findings.push(finding(Severity::Error, subject.as_str(), text, hint));
                 }
                 if findings.is_empty() {
-                    findings.push(finding(Severity::Ok, subject, reason, hint));
+                    findings.push(finding(Severity::Ok, subject, reason.to_owned(), hint));
                 }
                 findings
             }

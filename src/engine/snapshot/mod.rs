@@ -368,6 +368,9 @@ pub(super) fn entry_mut(record: &mut Record, id: SnapshotId) -> Option<&mut Snap
 
 /// What a copy takes, as a job says it beforehand.
 pub(super) fn announce(job: &Job, bytes: Bytes) {
+    if bytes.0 == 0 {
+        return;
+    }
     job.op.set_total(bytes.0);
     job.note(format!("{bytes} are copied: this file system cannot share data"));
 }
