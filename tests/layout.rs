@@ -6,11 +6,17 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 use serde_json::Value;
 
 /// From upper to lower: a crate may use those below it, never those above.
-const ORDER: [&str; 6] =
-    ["berth", "berth-fake", "berth-vfs", "berth-tree", "berth-host", "berth-api"];
+const ORDER: [&str; 7] =
+    ["berth", "berth-vault", "berth-fake", "berth-vfs", "berth-tree", "berth-host", "berth-api"];
 
 /// Backends never see each other; the fake wraps one on purpose.
-const STRANGERS: [(&str, &str); 1] = [("berth-vfs", "berth-fake")];
+const STRANGERS: [(&str, &str); 4] = [
+    ("berth-vfs", "berth-fake"),
+    // Repositories know no backends: they are given content, and where to put it.
+    ("berth-vault", "berth-fake"),
+    ("berth-vault", "berth-vfs"),
+    ("berth-vault", "berth-tree"),
+];
 
 /// A file past this is missing a noun.
 const LONGEST: usize = 400;

@@ -2,7 +2,7 @@
 # The lanes: what each needs and runs. A lane is a function `lane_NAME`; it
 # succeeds, or it fails and says why. Its output is shown only if it fails.
 #
-# A test NAME.rs or NAME/main.rs of tests/ or backends/*/tests/ belongs to the lane that
+# A test NAME.rs or NAME/main.rs of tests/, backends/*/tests/ or src/vault/tests/ belongs to the lane that
 # `lane_of` gives its name; one that it does not know runs in `unit`, so none is left out.
 #
 # `guest` is no lane: tests/guest_*.rs and backends/*/tests/guest_*.rs need a kernel that
@@ -90,7 +90,7 @@ threads_of() {
 # crates.
 tests_of() {
     local file name
-    for file in {.,backends/*}/tests/{*.rs,*/main.rs}; do
+    for file in {.,backends/*,src/vault}/tests/{*.rs,*/main.rs}; do
         name=${file#*tests/}
         name=${name%/main.rs}
         name=${name%.rs}

@@ -1,0 +1,35 @@
+//! Backups in repositories of restic's format, version 2.
+//!
+//! The format is documented (`doc/design.rst` of restic), and `restic` and `rustic`
+//! read what is written here on any computer, without Berth. This crate knows
+//! repositories and what is put into them and taken out; it knows neither volumes'
+//! records, nor the engine, nor configuration files.
+//!
+//! ```text
+//! Source (tree | image) ─▶ writer ─▶ packs ─▶ index ─▶ snapshot     Store: directory | S3
+//! Target (tree | image) ◀─ reader ◀─ index ◀─ tree  ◀─ snapshot
+//! ```
+//!
+//! | module | noun |
+//! |---|---|
+//! | [`backup`] | what a snapshot says of the volume it is of |
+//! | [`format`] | the files of a repository, as bytes and JSON; no I/O |
+//! | [`store`] | where the files are: a directory, S3 |
+//! | [`repository`] | one that is open: key, files by kind, the index |
+//!
+//! Invariants:
+//! - A snapshot is written when everything that it needs is on stable storage and
+//!   in an index, and never otherwise.
+//! - What is read is checked against its id before anybody uses it.
+//! - Nothing is removed without an exclusive lock; nothing is added without a lock.
+//! - No panic, whatever is in a repository.
+
+pub mod backup;
+pub mod format;
+pub mod repository;
+pub mod store;
+
+pub use backup::Backup;
+pub use format::Id;
+pub use repository::{Password, Repository};
+pub use store::{Kind, Store};

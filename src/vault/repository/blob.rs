@@ -1,0 +1,68 @@
+//! Reading blobs, each checked against its id.
+
+use berth_api::{Context as _, Error, Op, Result};
+
+use super::{Index, Location, Repository, decompress};
+use crate::{
+    format::{BlobKind, Id, Tree},
+    store::Kind,
+};
+
+/// The largest content of a blob, in bytes; more is damage. restic's own limit is
+/// what a pack can hold.
+pub const LARGEST: u32 = 128 << 20;
+
+impl Repository {
+    /// The content of one blob.
+    ///
+    /// # Errors
+    /// `Corrupt` if the index does not know it, its pack is missing or too short, or
+    /// its content is not that of its id.
+    pub fn blob(&self, op: &Op, index: &Index, kind: BlobKind, id: &Id) -> Result<Vec<u8>> {
+        let what = || format!("{} blob {}", kind.as_str(), id.short());
+        let location = index.find(kind, id).ok_or_else(|| {
+            Error::corrupt(format!("{}: no index of the repository knows it", what()))
+        })?;
+        let sealed = self.store.read_range(op, Kind::Pack, &location.pack, location.range());
+        let sealed = sealed.map_err(|error| match error.kind() {
+            berth_api::ErrorKind::NotFound => {
+                Error::corrupt(format!("{}: its pack {} is missing", what(), location.pack.short()))
+                    .with_source(error)
+            }
+            _ => error.context(what()),
+        })?;
+        self.open_blob(&sealed, &location, id)
+            .context(|| format!("{} in pack {}", what(), location.pack.short()))
+    }
+
+    /// The content of a sealed blob that was read from `location`.
+    ///
+    /// # Errors
+    /// `Corrupt` if it is not that of its id.
+    pub fn open_blob(&self, sealed: &[u8], location: &Location, id: &Id) -> Result<Vec<u8>> {
+        let mut content = self.key.open(sealed)?;
+        if let Some(length) = location.uncompressed {
+            if length > LARGEST {
+                return Err(Error::corrupt("it is larger than a blob may be"));
+            }
+            content = decompress(&content, length as usize)?;
+            if content.len() != length as usize {
+                return Err(Error::corrupt("its length is not what the index says"));
+            }
+        }
+        // Saboteur `skip-blob-check`: what is read is believed.
+        if Id::of(&content) != *id && !berth_host::failpoint::sabotaged("skip-blob-check") {
+            return Err(Error::corrupt("its content is not that of its id"));
+        }
+        Ok(content)
+    }
+
+    /// A directory.
+    ///
+    /// # Errors
+    /// As [`blob`](Self::blob).
+    pub fn tree(&self, op: &Op, index: &Index, id: &Id) -> Result<Tree> {
+        let bytes = self.blob(op, index, BlobKind::Tree, id)?;
+        Tree::from_bytes(&bytes).context(|| format!("tree {}", id.short()))
+    }
+}

@@ -1,0 +1,116 @@
+//! Where the files of a repository are.
+//!
+//! Files are named by what they are and by the digest of their content, are written
+//! once and whole, and are never changed.
+
+pub mod directory;
+
+use std::{fmt::Debug, ops::Range};
+
+use berth_api::{Op, Result};
+use bytes::Bytes;
+
+use crate::format::Id;
+
+/// What a file of a repository is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The one `config`; its id is not looked at.
+    Config,
+    /// `keys/ID`.
+    Key,
+    /// `locks/ID`.
+    Lock,
+    /// `snapshots/ID`.
+    Snapshot,
+    /// `index/ID`.
+    Index,
+    /// `data/xx/ID`.
+    Pack,
+}
+
+/// One file in a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileInfo {
+    /// Its id.
+    pub id: Id,
+    /// Its length, in bytes.
+    pub size: u64,
+}
+
+/// Where the files of one repository are. Calls block, may run beside each other,
+/// and give up soon when `op` is cancelled.
+///
+/// # Errors
+/// All calls: `Unavailable` if the place does not answer or refuses us, with a hint;
+/// `Exhausted` if it is full.
+pub trait Store: Debug + Send + Sync {
+    /// What users call the place; without secrets.
+    fn location(&self) -> String;
+
+    /// Makes the folders of a new repository, where the place has such.
+    fn create(&self, op: &Op) -> Result<()>;
+
+    /// All files of that kind, complete, in no order.
+    fn list(&self, op: &Op, kind: Kind) -> Result<Vec<FileInfo>>;
+
+    /// A whole file.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn read(&self, op: &Op, kind: Kind, id: &Id) -> Result<Bytes>;
+
+    /// A part of a file: all of `range`, or an error.
+    ///
+    /// # Errors
+    /// `NotFound`; `Corrupt` if the file is shorter.
+    fn read_range(&self, op: &Op, kind: Kind, id: &Id, range: Range<u64>) -> Result<Bytes>;
+
+    /// Writes a file: whole and on stable storage on return, or not there. One that
+    /// is there already is left as it is, but `Config` is not: that is refused.
+    ///
+    /// # Errors
+    /// `Conflict` if there is a `Config` already.
+    fn write(&self, op: &Op, kind: Kind, id: &Id, bytes: Bytes) -> Result<()>;
+
+    /// Removes a file. Absent is success.
+    fn remove(&self, op: &Op, kind: Kind, id: &Id) -> Result<()>;
+
+    /// Removes what writes that were cut off left; under an exclusive lock.
+    fn sweep(&self, op: &Op) -> Result<()>;
+}
+
+impl Kind {
+    /// The folder, or for `Config` the file.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Key => "keys",
+            Self::Lock => "locks",
+            Self::Snapshot => "snapshots",
+            Self::Index => "index",
+            Self::Pack => "data",
+        }
+    }
+
+    /// The path of a file, below the repository.
+    pub fn path(self, id: &Id) -> String {
+        match self {
+            Self::Config => self.folder().to_owned(),
+            Self::Pack => format!("data/{:02x}/{id}", id.0[0]),
+            _ => format!("{}/{id}", self.folder()),
+        }
+    }
+
+    /// What messages call one.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Key => "key",
+            Self::Lock => "lock",
+            Self::Snapshot => "snapshot",
+            Self::Index => "index",
+            Self::Pack => "pack",
+        }
+    }
+}
