@@ -16,6 +16,7 @@
 //! | [`format`] | the files of a repository, as bytes and JSON; no I/O |
 //! | [`store`] | where the files are: a directory, S3 |
 //! | [`repository`] | one that is open: key, files by kind, the index |
+//! | [`restore`] | content out of a backup |
 //!
 //! Invariants:
 //! - A snapshot is written when everything that it needs is on stable storage and
@@ -27,6 +28,7 @@
 pub mod backup;
 pub mod format;
 pub mod repository;
+pub mod restore;
 pub mod store;
 
 pub use backup::Backup;

@@ -6,6 +6,7 @@
 
 pub mod copy;
 mod entry;
+mod fresh;
 mod listing;
 mod object;
 mod place;
@@ -40,7 +41,10 @@ use nix::{
     unistd::{Gid, Uid, UnlinkatFlags, fchown, syncfs, unlinkat},
 };
 
-pub use self::tour::Entry;
+pub use self::{
+    fresh::{Attributes, Special, furnish},
+    tour::Entry,
+};
 use crate::{durable, failpoint};
 
 /// An open directory. Names given to its functions are relative paths beneath

@@ -16,6 +16,7 @@ use berth_api::{Context as _, Error, ErrorKind, Op, Result};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use blob::Opener;
 pub use index::{Index, Location};
 pub use password::Password;
 

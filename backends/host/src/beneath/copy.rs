@@ -42,6 +42,7 @@ use nix::{
     sys::stat::Mode,
 };
 
+pub(super) use self::attributes::{ACCESS_LIST, DEFAULT_LIST, may_be_refused};
 use self::{
     folder::Folder,
     hand::{Counts, Hand, Shared},
