@@ -1,0 +1,175 @@
+//! Berth's vault, as a program of its own for each run, as its rivals are: opening the
+//! repository with its password is part of it.
+
+use std::{
+    env, fs,
+    fs::File,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use berth_api::{Consistency, Extent, Op, Result, SnapshotId, VolumeId};
+use berth_host::{beneath::Dir, blocks};
+use berth_vault::{
+    Password, Repository,
+    backup::{
+        Backup, Description, Label, Mode, Request, description::Content,
+        image::{self, ImageSource},
+        tree::{self, TreeSource},
+    },
+    repository::Who,
+    restore,
+    store::directory::Directory,
+};
+use jiff::Timestamp;
+
+use crate::{
+    rivals::PASSWORD,
+    run::{Taken, run},
+};
+
+/// The word by which this program plays Berth.
+pub(crate) const WORD: &str = "--own";
+
+/// Runs this program as Berth.
+pub(crate) fn call(arguments: &[&str]) -> Taken {
+    let own = env::current_exe().expect("this program");
+    let mut command = vec![own.to_str().expect("UTF-8").to_owned(), WORD.to_owned()];
+    command.extend(arguments.iter().map(ToString::to_string));
+    run(&command, &[])
+}
+
+/// The other side of [`call`]. Prints what was read, what was added, and the seconds that
+/// opening took.
+pub(crate) fn play(arguments: &[String]) {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let begin = Instant::now();
+    match words.as_slice() {
+        ["init", repository] => {
+            let store = Arc::new(Directory::new(*repository));
+            Repository::init(&op(), "bench", store, &password(), who()).expect("made");
+        }
+        [verb, repository, rest @ ..] => {
+            let store = Arc::new(Directory::new(*repository));
+            let repository =
+                Repository::open(&op(), "bench", store, &password(), who()).expect("opens");
+            let opened = begin.elapsed();
+            let done = perform(verb, &repository, rest).expect("done");
+            #[expect(clippy::print_stdout, reason = "its only output")]
+            {
+                println!("{} {done}", opened.as_secs_f64());
+            }
+        }
+        _ => unreachable!("called by this program"),
+    }
+}
+
+fn perform(verb: &str, repository: &Repository, rest: &[&str]) -> Result<String> {
+    match (verb, rest) {
+        ("tree", [path]) => {
+            let data = Dir::open(Path::new(path)).expect("it is there");
+            let request = request(Content::Tree, None);
+            let volume = request.label.volume_id;
+            let source = TreeSource { data: &data, origins: None, live: false, volume };
+            Ok(told(&tree::back_up(repository, &op(), &request, &source)?))
+        }
+        ("image", [path, block, number, list]) => {
+            let file = File::open(path).expect("it is there");
+            let size = file.metadata().expect("a file").len();
+            let block_size = block.parse().expect("a number");
+            let number: u8 = number.parse().expect("a number");
+            let content = Content::Image { size, block_size, filesystem: None, published: None };
+            let request = request(content, Some(snapshot(number)));
+            let changed = (*list != "-").then(|| (snapshot(number - 1), extents(list)));
+            let source = ImageSource {
+                reader: &blocks::FileBlocks::new(file.try_clone().expect("a descriptor")),
+                size,
+                block_size,
+                allocated: blocks::allocated(&file).expect("the file system says"),
+                changed,
+            };
+            Ok(told(&image::back_up(repository, &op(), &request, &source)?))
+        }
+        ("restore-tree", [target]) => {
+            let to = Dir::open(Path::new(target)).expect("it is there");
+            restore::tree(repository, &op(), &newest(repository)?, &to)?;
+            Ok(String::new())
+        }
+        ("restore-image", [target]) => {
+            let path = Path::new(target).join("image");
+            let to = File::options().read(true).write(true).create_new(true).open(path);
+            let to = to.expect("a fresh file");
+            restore::image(repository, &op(), &newest(repository)?, &to, true)?;
+            Ok(String::new())
+        }
+        _ => unreachable!("called by this program"),
+    }
+}
+
+fn newest(repository: &Repository) -> Result<Backup> {
+    let all = repository.snapshots(&op())?;
+    let (id, file) = all.into_iter().next_back().expect("a backup was made");
+    Ok(Backup::of(id, file).expect("by Berth"))
+}
+
+fn told(backup: &Backup) -> String {
+    format!("{} {}", backup.label.bytes_read, backup.bytes_added)
+}
+
+fn request(content: Content, snapshot_id: Option<SnapshotId>) -> Request {
+    let volume_id: VolumeId = "00112233445566778899aabbccddeeff".parse().expect("an id");
+    let name: berth_api::VolumeName = "bench".parse().expect("a name");
+    let label = Label {
+        volume: name.clone(),
+        volume_id,
+        snapshot: None,
+        snapshot_id,
+        consistency: Consistency::Atomic,
+        mode: Mode::Full,
+        bytes_read: 0,
+        host: "bench".to_owned(),
+        host_id: "bench".to_owned(),
+        pool: "bench".to_owned(),
+    };
+    let description = Description {
+        version: 1,
+        name,
+        id: volume_id,
+        created: Timestamp::now(),
+        given: Default::default(),
+        options: Default::default(),
+        pool: "bench".to_owned(),
+        backend: "vfs".to_owned(),
+        host: "bench".to_owned(),
+        host_id: "bench".to_owned(),
+        content,
+    };
+    Request { label, description, created: Timestamp::now() }
+}
+
+/// The snapshot of that number, always the same.
+fn snapshot(number: u8) -> SnapshotId {
+    format!("{:032x}", u32::from(number) + 1).parse().expect("an id")
+}
+
+fn extents(list: &str) -> Vec<Extent> {
+    let text = fs::read_to_string(list).expect("it was written");
+    let number = |text: &str| text.parse().expect("a number");
+    text.lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(offset, length)| Extent { offset: number(offset), length: number(length) })
+        .collect()
+}
+
+fn op() -> Op {
+    Op::new(Duration::from_secs(3600))
+}
+
+fn password() -> Password {
+    Password::new(PASSWORD.as_bytes())
+}
+
+fn who() -> Who {
+    Who { hostname: "bench".to_owned(), username: "root".to_owned() }
+}
