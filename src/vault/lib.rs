@@ -17,6 +17,9 @@
 //! | [`store`] | where the files are: a directory, S3 |
 //! | [`repository`] | one that is open: key, files by kind, the index |
 //! | [`restore`] | content out of a backup |
+//! | [`verify`] | reading all that backups need |
+//! | [`check`] | the whole repository: is all of it there, and whole |
+//! | `survey` | what snapshots are made of |
 //!
 //! Invariants:
 //! - A snapshot is written when everything that it needs is on stable storage and
@@ -26,10 +29,13 @@
 //! - No panic, whatever is in a repository.
 
 pub mod backup;
+pub mod check;
 pub mod format;
 pub mod repository;
 pub mod restore;
 pub mod store;
+mod survey;
+pub mod verify;
 
 pub use backup::Backup;
 pub use format::Id;
