@@ -41,13 +41,14 @@ impl Tree {
     /// that an interrupted attempt left begins anew.
     ///
     /// # Errors
-    /// Those of `fill`; `Conflict` if the volume is in the trash.
+    /// Those of `fill`; `Exhausted` if it takes more than the limit; `Conflict` if the volume is in the trash.
     pub fn create_from(&self, op: &Op, sidecar: &Sidecar, fill: Fill<'_>) -> Result<Change> {
         let id = sidecar.spec.id;
         let what = || format!("pool `{}`: make volume {id}", self.name);
         self.make_with(sidecar, &what, |opened, folder| {
             let limited = |_: &Dir| self.limit_new(opened, folder, sidecar.spec.options.size);
             content::fill(op, folder, limited, fill).context(what)?;
+            self.refuse_overfull(opened, folder).context(what)?;
             match self.relabelled(folder, id)? {
                 Some(data) => data.sync().context(what),
                 None => Ok(()),
