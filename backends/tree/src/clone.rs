@@ -80,7 +80,12 @@ impl Tree {
         let made = folder.open_dir(DATA);
         let made = made.and_then(|data| adorn(&data, &sidecar.spec.options));
         made.and_then(|()| volumes.sync()).context(what)?;
-        durable::replace(&folder, SIDECAR, &sidecar.to_bytes()).context(what)?;
+        durable::replace(&folder, SIDECAR, &sidecar.to_bytes())
+            .inspect_err(|_| {
+                // A volume that was refused is not complete, if that can be had.
+                let _ = folder.unlink(SIDECAR);
+            })
+            .context(what)?;
         Ok(Change::Done)
     }
 }
