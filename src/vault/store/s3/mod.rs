@@ -98,7 +98,7 @@ impl S3 {
     }
 
     fn key(&self, below: &str) -> Path {
-        below.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
+        below.split('/').fold(self.prefix.clone(), Path::join)
     }
 
     fn file(&self, kind: Kind, id: &Id) -> Path {
@@ -140,6 +140,7 @@ impl S3 {
         mut request: impl AsyncFnMut(u32) -> Result<T, Failure>,
     ) -> Result<Result<T, Failure>> {
         let started = Instant::now();
+        let answers = self.answers();
         runtime::wait(op, async {
             for attempt in 0.. {
                 let failure = match request(attempt).await {
@@ -149,7 +150,6 @@ impl S3 {
                     }
                     Err(failure) => failure,
                 };
-                let answers = self.answers();
                 if !failure.unanswered() {
                     self.answered();
                 }
