@@ -234,6 +234,12 @@ fn nobody_there_is_said_at_once() {
     assert!(error.hint().unwrap().contains("endpoint"));
     assert!(took < Duration::from_secs(3), "{took:?}");
 
+    // Nor does it take longer where the connection would be encrypted.
+    let endpoint = format!("https://{free}");
+    let (error, took) = refused(S3Settings { endpoint: Some(endpoint), ..right.clone() });
+    assert!(error.chain().ends_with("is not there: the connection is refused"), "{error:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+
     let endpoint = Some("http://berth.invalid:9".to_owned());
     let (error, took) = refused(S3Settings { endpoint, ..right.clone() });
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
