@@ -13,8 +13,11 @@
 //! | module | noun |
 //! |---|---|
 //! | [`backup`] | what a snapshot says of the volume it is of |
+//! | [`forget`] | removing backups by their ids |
 //! | [`format`] | the files of a repository, as bytes and JSON; no I/O |
+//! | [`listing`] | the backups in a repository |
 //! | [`lock`] | who uses a repository |
+//! | [`retention`] | which backups a policy keeps |
 //! | [`store`] | where the files are: a directory, S3 |
 //! | [`repository`] | one that is open: key, files by kind, the index |
 //! | [`writer`] | blobs in, packs and their index out |
@@ -32,10 +35,13 @@
 
 pub mod backup;
 pub mod check;
+pub mod forget;
 pub mod format;
+pub mod listing;
 pub mod lock;
 pub mod repository;
 pub mod restore;
+pub mod retention;
 pub mod store;
 mod survey;
 pub mod verify;
