@@ -1,7 +1,7 @@
 //! Content of volumes as blocks, for those who read it all or what changed: backups
 //! of disks.
 
-use std::io;
+use std::{fmt::Debug, io};
 
 use crate::{Handle, Op, Result};
 
@@ -15,7 +15,7 @@ pub struct Extent {
 }
 
 /// Reads blocks of one volume, in many threads at a time.
-pub trait BlockReader: Send + Sync {
+pub trait BlockReader: Debug + Send + Sync {
     /// Fills `buffer` from `offset` on.
     ///
     /// # Errors
