@@ -11,7 +11,6 @@ use crate::config::{Place, RepositoryConfig};
 ///
 /// # Errors
 /// `Unsupported` for a place that this build cannot reach.
-#[expect(dead_code, reason = "no verb opens a repository yet")]
 pub(crate) fn store(config: &RepositoryConfig) -> Result<Arc<dyn Store>> {
     match &config.place {
         Place::Directory(path) => Ok(Arc::new(Directory::new(path))),
