@@ -172,6 +172,7 @@ fn block(job: &JobView) -> Block {
     block.line("kind", &job.kind);
     block.some("volume", job.volume.as_ref());
     block.some("pool", job.pool.as_ref());
+    block.some("repository", job.repository.as_ref());
     block.line("state", job.state.as_str());
     block.some("waiting", job.waiting.as_ref());
     block.line("progress", or_nothing(&progress_parts(job)));

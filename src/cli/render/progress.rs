@@ -67,7 +67,7 @@ impl Progress {
 
 /// `rebuild fast: running, 3 files, 10 MiB of 1 GiB, 5 MiB/s, 3 minutes left`
 fn line(job: &JobView) -> String {
-    let object = job.volume.as_deref().or(job.pool.as_deref());
+    let object = job.volume.as_deref().or(job.pool.as_deref()).or(job.repository.as_deref());
     let mut text = match object {
         Some(object) => format!("{} {object}: {}", job.kind, job.state.as_str()),
         None => format!("{}: {}", job.kind, job.state.as_str()),
