@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc, time::Duration};
 
-use berth_api::{ErrorKind, Op, Result};
+use berth_api::{Op, Result};
 
 use super::Repository;
 use crate::{
@@ -113,9 +113,5 @@ fn device(path: &Path) -> Result<u64> {
 }
 
 fn failed(subject: String, error: &berth_api::Error) -> Finding {
-    let hint = error.hint().map(ToOwned::to_owned).or_else(|| {
-        (error.kind() == ErrorKind::NotFound)
-            .then(|| "bring the key file back from where its copy is, with mode 0600".to_owned())
-    });
-    finding(Severity::Error, subject, error.chain(), hint.as_deref())
+    finding(Severity::Error, subject, error.chain(), error.hint())
 }

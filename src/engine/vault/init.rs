@@ -32,7 +32,7 @@ impl Engine {
             let own = repository.clone();
             let made = repository.in_time(Op::new(CALL), move |op| own.make(op)).await;
             match made {
-                Ok(_) => note = Some(advice(repository)),
+                Ok(()) => note = Some(advice(repository)),
                 // Somebody else was faster.
                 Err(error) if error.kind() == berth_api::ErrorKind::Conflict => {}
                 Err(error) => return Err(error),

@@ -6,6 +6,7 @@
 //! repository has threads of its own: one that hangs hurts nobody else.
 
 use std::{
+    io::ErrorKind as Io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -162,8 +163,15 @@ impl Repository {
         if !exists(op, &*store)? {
             return Err(self.absent());
         }
-        let password = Password::from_file(&self.config.password_file)
-            .context(|| format!("repository `{}`", self.name))?;
+        let file = &self.config.password_file;
+        if is_missing(file) {
+            let text =
+                format!("repository `{}`: there is no key file `{}`", self.name, file.display());
+            return Err(Error::unavailable(text)
+                .with_hint("bring it back from where its copy is, with mode 0600"));
+        }
+        let password =
+            Password::from_file(file).context(|| format!("repository `{}`", self.name))?;
         let opened = Opened::open(op, &self.name, store, &password, self.who.clone())?;
         tracing::info!(repository = self.name, id = %opened.config().id, "opened");
         self.meet(&opened);
@@ -176,11 +184,11 @@ impl Repository {
             .with_hint(format!("`berth repository init {}` makes it", self.name))
     }
 
-    /// Makes it. On a thread of its own; says whether the key file is new.
+    /// Makes it, and its key file if there is none. On a thread of its own.
     ///
     /// # Errors
     /// `Conflict` if there is one already.
-    pub(super) fn make(&self, op: &Op) -> Result<bool> {
+    pub(super) fn make(&self, op: &Op) -> Result<()> {
         let _turn = lock(&self.opening);
         let store = self.store()?;
         if exists(op, &*store)? {
@@ -190,20 +198,18 @@ impl Repository {
                 .with_hint(format!("`berth repository inspect {}` looks at it", self.name)));
         }
         let file = &self.config.password_file;
-        let (password, new) = match Password::from_file(file) {
-            Ok(password) => (password, false),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let password = Password::generate()?;
-                keep(&password, file)?;
-                (password, true)
-            }
-            Err(error) => return Err(error),
+        let password = if is_missing(file) {
+            let password = Password::generate()?;
+            keep(&password, file)?;
+            password
+        } else {
+            Password::from_file(file)?
         };
         let opened = Opened::init(op, &self.name, store, &password, self.who.clone())?;
         tracing::info!(repository = self.name, id = %opened.config().id, "made");
         self.meet(&opened);
         *lock(&self.open) = Some(opened);
-        Ok(new)
+        Ok(())
     }
 
     /// What is remembered of it, if it was ever met.
@@ -241,6 +247,11 @@ impl Repository {
 
 fn exists(op: &Op, store: &dyn Store) -> Result<bool> {
     store.list(op, Kind::Config).map(|found| !found.is_empty())
+}
+
+/// Whether nothing is there. A link that leads nowhere is something.
+fn is_missing(file: &Path) -> bool {
+    file.symlink_metadata().is_err_and(|error| error.kind() == Io::NotFound)
 }
 
 /// Writes a new key file that only its owner may read; on stable storage on return.

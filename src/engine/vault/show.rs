@@ -83,11 +83,7 @@ impl Engine {
 }
 
 async fn look(repository: &Arc<Repository>, closely: bool) -> Result<Seen> {
-    // The error for one that is not there must not be taken for another's.
-    if !repository.exists().await? {
-        return Err(berth_api::Error::not_found("it is not there yet"));
-    }
-    let seen = repository
+    repository
         .call(Op::new(if closely { CALL } else { LOOK }), move |open, op| {
             let packs = || open.store().list(op, Kind::Pack);
             let total = |packs: Vec<berth_vault::store::FileInfo>| {
@@ -100,12 +96,5 @@ async fn look(repository: &Arc<Repository>, closely: bool) -> Result<Seen> {
                 size: if closely { Some(total(packs()?)) } else { None },
             })
         })
-        .await;
-    // A missing key file is no missing repository.
-    seen.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => {
-            berth_api::Error::unavailable("it cannot be opened").with_source(error)
-        }
-        _ => error,
-    })
+        .await
 }

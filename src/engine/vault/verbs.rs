@@ -1,35 +1,48 @@
 //! The calls into the vault and for content: the only place that names them.
 
-use std::path::PathBuf;
+use std::{fs::File, io::Read as _, os::fd::OwnedFd};
 
-use berth_api::{Backend, Error, Handle, Op, Result, VolumeId};
+use berth_api::{Backend, Content, Context as _, Error, Handle, Op, Result, VolumeId};
+use berth_host::beneath::{Dir, copy::Origins};
 use berth_vault::{Backup, Id, Password, Repository, backup::Request};
 
 use crate::view::KeyView;
 
-/// Where content can be read.
-#[derive(Debug)]
-pub(super) struct Content {
-    pub(super) path: PathBuf,
-    pub(super) origins: Option<PathBuf>,
-}
-
 /// Where the content of a volume or snapshot can be read.
-pub(super) fn content(_: &dyn Backend, _: &Op, _: &Handle, _: Option<&Handle>) -> Result<Content> {
-    Err(missing())
+pub(super) fn content(
+    backend: &dyn Backend,
+    op: &Op,
+    volume: &Handle,
+    snapshot: Option<&Handle>,
+) -> Result<Content> {
+    backend.content(op, volume, snapshot)
 }
 
-/// Writes a backup.
+/// Writes a backup of `content`, which others may write to if it is `live`.
 pub(super) fn back_up(
-    _: &Repository,
-    _: &Op,
-    _: &Request,
+    _repository: &Repository,
+    _op: &Op,
+    _request: &Request,
     content: Content,
     _live: bool,
-    _: VolumeId,
+    _volume: VolumeId,
 ) -> Result<Backup> {
-    let Content { path: _, origins: _ } = content;
+    let Content::Directory { data, origins } = content else {
+        return Err(Error::unsupported("backups of volumes on block devices are not built"));
+    };
+    let _data = Dir::from_fd(data).context(|| "open the content")?;
+    let _origins = origins.map(read_origins);
     Err(missing())
+}
+
+/// What tells unchanged files. Where that is damaged all of them are read.
+fn read_origins(file: OwnedFd) -> Origins {
+    let mut bytes = Vec::new();
+    let read = File::from(file).read_to_end(&mut bytes).context(|| "read `origins`");
+    read.and_then(|_| Origins::from_bytes(&bytes)).unwrap_or_else(|error| {
+        tracing::warn!(error = %error.chain(), "every file is read");
+        Origins::default()
+    })
 }
 
 /// All backups, oldest first.
