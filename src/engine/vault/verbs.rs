@@ -1,4 +1,5 @@
-//! The calls into the vault and for content: the only place that names them.
+//! The calls into the vault and for content: the only place that names them, and
+//! that says in words what they found.
 
 use std::{fs::File, io::Read as _, os::fd::OwnedFd};
 
@@ -45,10 +46,10 @@ fn read_origins(file: OwnedFd) -> Origins {
     })
 }
 
-/// All backups, oldest first.
-pub(super) fn backups(repository: &Repository, op: &Op) -> Result<Vec<Backup>> {
+/// All backups, and an error for each snapshot that cannot be read.
+pub(super) fn backups(repository: &Repository, op: &Op) -> Result<(Vec<Backup>, Vec<Error>)> {
     let found = repository.snapshots(op)?;
-    Ok(found.into_iter().filter_map(|(id, file)| Backup::of(id, file)).collect())
+    Ok((found.into_iter().filter_map(|(id, file)| Backup::of(id, file)).collect(), Vec::new()))
 }
 
 /// Removes backups; what they alone needed stays until a prune.
@@ -57,12 +58,26 @@ pub(super) fn forget(_: &Repository, _: &Op, _: &[Id]) -> Result<()> {
 }
 
 /// Reads and checks all data of backups.
+///
+/// # Errors
+/// `Corrupt` names those that are hurt.
 pub(super) fn verify(_: &Repository, _: &Op, _: &[Id]) -> Result<()> {
     Err(missing())
 }
 
-/// Checks the whole repository, and says what was looked at.
-pub(super) fn check(_: &Repository, _: &Op, _read_data: bool) -> Result<String> {
+/// What a check found.
+#[derive(Debug)]
+pub(super) struct Checked {
+    /// In words.
+    pub(super) text: String,
+    /// How much is wrong.
+    pub(super) problems: u64,
+    /// What helps then.
+    pub(super) hint: Option<String>,
+}
+
+/// Checks the whole repository.
+pub(super) fn check(_: &Repository, _: &Op, _read_data: bool) -> Result<Checked> {
     Err(missing())
 }
 
