@@ -3,11 +3,14 @@
 
 use std::{fs::File, io::Read as _, os::fd::OwnedFd};
 
-use berth_api::{Backend, Content, Context as _, Error, Handle, Op, Result, VolumeId};
+use berth_api::{Backend, Bytes, Content, Context as _, Error, Handle, Op, Result, VolumeId};
 use berth_host::beneath::{Dir, copy::Origins};
-use berth_vault::{Backup, Id, Password, Repository, backup::Request};
+use berth_vault::{Backup, Id, Lock, Password, Repository, backup::Request, check, verify};
 
 use crate::view::KeyView;
+
+/// How many things that are wrong one message names.
+const NAMED: usize = 10;
 
 /// Where the content of a volume or snapshot can be read.
 pub(super) fn content(
@@ -61,8 +64,22 @@ pub(super) fn forget(_: &Repository, _: &Op, _: &[Id]) -> Result<()> {
 ///
 /// # Errors
 /// `Corrupt` names those that are hurt.
-pub(super) fn verify(_: &Repository, _: &Op, _: &[Id]) -> Result<()> {
-    Err(missing())
+pub(super) fn verify(repository: &Repository, op: &Op, ids: &[Id]) -> Result<()> {
+    let lock = Lock::shared(op, repository)?;
+    let verdict = verify::verify(repository, op, ids)?;
+    lock.release()?;
+    let hurt = verdict.backups.iter().filter(|backup| !backup.damaged.is_empty());
+    let hurt: Vec<_> = hurt
+        .map(|backup| {
+            let damage = backup.damaged.iter().map(|one| format!("{}: {}", one.what, one.why));
+            format!("backup {}: {}", backup.id.short(), some(damage.collect(), backup.more))
+        })
+        .collect();
+    if hurt.is_empty() {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!("repository `{}`: {}", repository.name(), some(hurt, 0)))
+        .with_hint("back the volumes up again: what is missing is stored anew"))
 }
 
 /// What a check found.
@@ -77,8 +94,32 @@ pub(super) struct Checked {
 }
 
 /// Checks the whole repository.
-pub(super) fn check(_: &Repository, _: &Op, _read_data: bool) -> Result<Checked> {
-    Err(missing())
+pub(super) fn check(repository: &Repository, op: &Op, read_data: bool) -> Result<Checked> {
+    let lock = Lock::shared(op, repository)?;
+    let found = check::check(repository, op, read_data)?;
+    lock.release()?;
+    let (packs, snapshots) = (found.packs, found.snapshots);
+    if found.is_whole() {
+        let read = if read_data { ", all of it read" } else { "" };
+        let text = format!("{snapshots} snapshots, {packs} packs, {}{read}", Bytes(found.bytes));
+        return Ok(Checked { text, problems: 0, hint: None });
+    }
+    let hurt: Vec<_> = found
+        .hurt
+        .iter()
+        .map(|hurt| match &hurt.volume {
+            Some(volume) => format!("{} of `{volume}`", hurt.id.short()),
+            None => hurt.id.short(),
+        })
+        .collect();
+    let problems = (found.errors.len() as u64 + found.more).max(1);
+    let hint = found.errors.first().map(|error| error.hint.clone());
+    let wrong = found.errors.into_iter().map(|error| error.what).collect();
+    let mut text = format!("repository `{}`: {}", repository.name(), some(wrong, found.more));
+    if !hurt.is_empty() {
+        text = format!("{text}; backups that are hurt: {}", some(hurt, 0));
+    }
+    Ok(Checked { text, problems, hint })
 }
 
 /// Frees what no backup needs, and says how much.
@@ -108,4 +149,12 @@ pub(super) fn remove_key(_: &Repository, _: &Op, _id: &str) -> Result<()> {
 
 fn missing() -> Error {
     Error::unsupported("the vault cannot do that yet")
+}
+
+/// The first of them, and how many there are besides.
+fn some(mut texts: Vec<String>, more: u64) -> String {
+    let more = more + texts.len().saturating_sub(NAMED) as u64;
+    texts.truncate(NAMED);
+    let text = texts.join("; ");
+    if more == 0 { text } else { format!("{text}; and {more} more") }
 }
