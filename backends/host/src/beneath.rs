@@ -9,6 +9,8 @@ mod entry;
 mod listing;
 mod object;
 mod place;
+mod pool;
+pub mod reading;
 mod removal;
 mod subvolume;
 mod tour;
@@ -40,7 +42,10 @@ use nix::{
     unistd::{Gid, Uid, UnlinkatFlags, fchown, syncfs, unlinkat},
 };
 
-pub use self::tour::Entry;
+pub use self::{
+    object::{Stat, Time},
+    tour::Entry,
+};
 use crate::{durable, failpoint};
 
 /// An open directory. Names given to its functions are relative paths beneath
