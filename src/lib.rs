@@ -10,4 +10,5 @@ pub mod engine;
 pub mod http;
 pub mod journal;
 pub mod pools;
+mod repositories;
 pub mod view;

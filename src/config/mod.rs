@@ -9,6 +9,7 @@
 //! | `section` | one table of the file, and how its errors name the place |
 //! | `pool` | `[pools.NAME]` |
 //! | `hooks` | `[hooks.NAME]` |
+//! | `repository` | `[repositories.NAME]` |
 //! | `image` | its `file` and `size` |
 //! | `paths` | folders and sockets |
 //! | `duration` | `24h` |
@@ -28,6 +29,7 @@ mod hooks;
 mod image;
 mod paths;
 mod pool;
+mod repository;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,7 @@ use paths::FilePaths;
 pub use paths::{
     CONFIG, CONTROL_SOCKET, MANAGED_MOUNTS, Overrides, PLUGIN_SOCKET, Paths, ROOT, RUN,
 };
+pub use repository::{Place, RepositoryConfig, S3Config};
 use section::{Key, Section, Source};
 
 /// The configuration in force.
@@ -51,6 +54,8 @@ pub struct Config {
     pub implicit_create: bool,
     /// All pools, by name.
     pub pools: BTreeMap<String, PoolConfig>,
+    /// Where backups go, by name.
+    pub repositories: BTreeMap<String, RepositoryConfig>,
     /// How applications are brought to rest, by name. Never has [`PAUSE`].
     pub hooks: BTreeMap<String, HookConfig>,
     /// Where Docker serves its API, if the file says so.
@@ -91,14 +96,14 @@ const KEYS: [(&str, Key); 13] = [
     ("plugin-socket", Key::Known),
     ("socket", Key::Known),
     ("metrics-listen", Key::Missing("metrics are on the control socket only, at `GET /metrics`")),
-    ("repositories", Key::Missing("backups are not built yet")),
+    ("repositories", Key::Known),
     ("policies", Key::Missing("policies are not built yet")),
     ("cluster", Key::Missing("clusters are not built yet")),
     ("hooks", Key::Known),
     ("docker-socket", Key::Known),
 ];
 
-/// The name of the pool that there is without a file.
+/// The name of the pool, and of the repository, that there is without a file.
 const DEFAULT: &str = "default";
 
 impl Config {
@@ -124,7 +129,7 @@ impl Config {
         Self::parse(file, &text, over)
     }
 
-    /// What is in force without a file: one pool below `root`.
+    /// What is in force without a file: one pool and one repository below `root`.
     pub fn builtin(root: &Path) -> Self {
         let pool = pool::builtin(root.join("pools").join(DEFAULT));
         Self {
@@ -132,6 +137,10 @@ impl Config {
             default_pool: DEFAULT.to_owned(),
             implicit_create: true,
             pools: BTreeMap::from([(DEFAULT.to_owned(), pool)]),
+            repositories: BTreeMap::from([(
+                DEFAULT.to_owned(),
+                repository::builtin(DEFAULT, root),
+            )]),
             hooks: BTreeMap::new(),
             docker_socket: None,
         }
@@ -160,6 +169,10 @@ impl Config {
         let pools = read_pools(&top, &paths.root)?;
         if !pools.is_empty() {
             config.pools = pools;
+        }
+        let repositories = repository::read(&top, &paths.root)?;
+        if !repositories.is_empty() {
+            config.repositories = repositories;
         }
         config.hooks = hooks::read(&top)?;
         config.docker_socket = top.path("docker-socket")?;

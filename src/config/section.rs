@@ -112,8 +112,18 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether `key` is there, whatever it says.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
     pub(super) fn string(&self, key: &str) -> Result<Option<&'a str>> {
-        self.typed(key, "a text in quotes", |value| value.as_str())
+        self.text(key, "a text in quotes")
+    }
+
+    /// A text; `what` tells who wrote something else what it should be.
+    pub(super) fn text(&self, key: &str, what: &str) -> Result<Option<&'a str>> {
+        self.typed(key, what, |value| value.as_str())
     }
 
     pub(super) fn boolean(&self, key: &str) -> Result<Option<bool>> {

@@ -13,6 +13,9 @@ pub(super) struct Signals {
 impl Signals {
     pub(super) fn new() -> Result<Self> {
         let of = |kind| signal(kind).context(|| "listen to signals");
+        // `restic unlock` asks with SIGHUP whether the process of a lock lives. Whoever
+        // once listened to it does not die of it.
+        drop(of(SignalKind::hangup())?);
         Ok(Self {
             terminate: of(SignalKind::terminate())?,
             interrupt: of(SignalKind::interrupt())?,

@@ -14,8 +14,10 @@
 //! |---|---|
 //! | [`backup`] | what a snapshot says of the volume it is of |
 //! | [`format`] | the files of a repository, as bytes and JSON; no I/O |
+//! | [`lock`] | who uses a repository |
 //! | [`store`] | where the files are: a directory, S3 |
 //! | [`repository`] | one that is open: key, files by kind, the index |
+//! | [`restore`] | content out of a backup |
 //!
 //! Invariants:
 //! - A snapshot is written when everything that it needs is on stable storage and
@@ -26,10 +28,13 @@
 
 pub mod backup;
 pub mod format;
+pub mod lock;
 pub mod repository;
+pub mod restore;
 pub mod store;
 
 pub use backup::Backup;
 pub use format::Id;
+pub use lock::Lock;
 pub use repository::{Password, Repository};
 pub use store::{Kind, Store};

@@ -13,8 +13,8 @@ use std::{fmt::Debug, os::fd::OwnedFd, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bytes, Growth, HostId, Op, PoolId, PoolIdentity, Report, Resize, Result, SharedRecords,
-    Sidecar, Snapshots, VolumeSpec,
+    Bytes, Content, Fill, Growth, HostId, Op, PoolId, PoolIdentity, Report, Resize, Result,
+    SharedRecords, Sidecar, Snapshots, VolumeSpec,
 };
 
 /// One storage technology, opened on one pool.
@@ -50,6 +50,28 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Leaves at most what [`inspect`](Self::inspect) calls
     /// [`Observed::Incomplete`].
     fn create(&self, op: &Op, volume: &Handle, sidecar: &Sidecar) -> Result<Progress<Change>>;
+
+    /// [`create`](Self::create) with the content that `fill` puts there. Owner and
+    /// mode of its top are those that were asked for; others as `fill` left them. A
+    /// half that an interrupted attempt left begins anew.
+    ///
+    /// # Errors
+    /// As that, and those of `fill`.
+    fn create_from(
+        &self,
+        op: &Op,
+        volume: &Handle,
+        sidecar: &Sidecar,
+        fill: Fill<'_>,
+    ) -> Result<Progress<Change>>;
+
+    /// Opens the content of a volume, or of its snapshot, for reading. That of a
+    /// volume may change meanwhile.
+    ///
+    /// # Errors
+    /// `NotFound` if the volume or the snapshot is not there, or unfinished;
+    /// `Corrupt`, `Unavailable`.
+    fn content(&self, op: &Op, volume: &Handle, snapshot: Option<&Handle>) -> Result<Content>;
 
     /// Puts changed options in force, at once but not durably: that is
     /// [`describe`](Self::describe), which follows.

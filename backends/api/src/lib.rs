@@ -10,6 +10,7 @@
 //! | module | noun |
 //! |---|---|
 //! | [`backend`] | the trait, and what its calls return |
+//! | [`content`] | what volumes hold, to be read or put there as a whole |
 //! | [`label`] | the SELinux label of a pool's volumes |
 //! | [`operation`] | deadline, cancellation and progress of one call |
 //! | [`volume`] | ids, names, and the specification of a volume |
@@ -29,6 +30,7 @@ pub mod backend;
 pub mod checksum;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod content;
 pub mod error;
 pub mod growth;
 pub mod identity;
@@ -44,6 +46,7 @@ pub mod snapshot;
 pub mod volume;
 
 pub use backend::{Backend, Capacity, Change, Found, Handle, Health, Observed, Progress, Source};
+pub use content::{Content, Fill, Target};
 pub use error::{Context, Error, ErrorKind, Result};
 pub use growth::Growth;
 pub use identity::{HostId, Owner, PoolId, PoolIdentity};

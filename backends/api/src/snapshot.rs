@@ -7,6 +7,7 @@
 //! clone:     a snapshot or a live volume ─▶ a new volume
 //! roll back: a copy of the snapshot takes the place of the content, which itself
 //!            becomes a snapshot: nothing is lost by going back
+//! replace:   the same, with content that comes from elsewhere
 //! ```
 
 use std::{fmt, str::FromStr};
@@ -15,7 +16,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bytes, Change, Error, Handle, Observed, Op, Progress, Result, Sidecar, VolumeId, checksum,
+    Bytes, Change, Error, Fill, Handle, Observed, Op, Progress, Result, Sidecar, VolumeId,
+    checksum,
     volume::{check_name, random_id},
 };
 
@@ -207,7 +209,8 @@ pub struct FoundSnapshot {
 /// same handles, and what answers [`Progress::Ready`] is on stable storage.
 ///
 /// Calls on one volume may run beside each other and beside containers that
-/// write; only [`roll_back`](Self::roll_back) needs the volume to itself.
+/// write; only [`roll_back`](Self::roll_back) and [`replace`](Self::replace) need the
+/// volume to themselves.
 pub trait Snapshots: Send + Sync {
     /// What copying `origin` would take now. `measure` says whether the space of
     /// a [`Method::Copy`] is counted, which walks the tree.
@@ -300,7 +303,22 @@ pub trait Snapshots: Send + Sync {
         sidecar: &SnapshotSidecar,
     ) -> Result<Progress<Change>>;
 
-    /// Takes an unfinished [`roll_back`](Self::roll_back) back. `false` where the
+    /// [`roll_back`](Self::roll_back) with the content that `fill` makes, owner and
+    /// mode of its top included. `fill` is not called again once it is whole.
+    ///
+    /// # Errors
+    /// As that, and those of `fill`.
+    fn replace(
+        &self,
+        op: &Op,
+        volume: &Handle,
+        kept: &Handle,
+        sidecar: &SnapshotSidecar,
+        fill: Fill<'_>,
+    ) -> Result<Progress<Change>>;
+
+    /// Takes an unfinished [`roll_back`](Self::roll_back) or
+    /// [`replace`](Self::replace) back. `false` where the
     /// content had been exchanged already: it must then be repeated to its end. What
     /// was copied may be left as the removed snapshot `kept`, to be purged.
     ///

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::Path, thread, time::Duration};
 
 use berth_api::{
-    Backend, Capacity, Change, Error, ErrorKind, Found, Handle, Health, HostId, Observed, Op,
-    PoolId, PoolIdentity, Progress, Result, Sidecar, Source, VolumeSpec,
+    Backend, Capacity, Change, Content, Error, ErrorKind, Fill, Found, Handle, Health, HostId,
+    Observed, Op, PoolId, PoolIdentity, Progress, Result, Sidecar, Source, VolumeSpec,
 };
 use berth_vfs::Vfs;
 
@@ -107,6 +107,21 @@ impl Backend for Fake {
     fn create(&self, op: &Op, volume: &Handle, sidecar: &Sidecar) -> Result<Progress<Change>> {
         let lie = Some(Change::Done);
         self.in_time("create", volume, lie, || self.vfs.create(op, volume, sidecar))
+    }
+
+    fn create_from(
+        &self,
+        op: &Op,
+        volume: &Handle,
+        sidecar: &Sidecar,
+        fill: Fill<'_>,
+    ) -> Result<Progress<Change>> {
+        let lie = Some(Change::Done);
+        self.in_time("create-from", volume, lie, || self.vfs.create_from(op, volume, sidecar, fill))
+    }
+
+    fn content(&self, op: &Op, volume: &Handle, snapshot: Option<&Handle>) -> Result<Content> {
+        self.at_once("content", || self.vfs.content(op, volume, snapshot))
     }
 
     fn apply(&self, op: &Op, volume: &Handle, sidecar: &Sidecar) -> Result<Progress<Change>> {

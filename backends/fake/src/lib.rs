@@ -1,7 +1,7 @@
 //! A backend that fails, waits and lies on request, for tests.
 //!
 //! It is a vfs pool that does what it is told. Orders are `CALL=BEHAVIOUR`, where
-//! a call is a method of [`berth_api::Backend`] (`take-over` for `take_over`) or
+//! a call is a method of [`berth_api::Backend`] (`take-over` for `take_over`, `create-from` for `create_from`) or
 //! of [`berth_api::Snapshots`] (`snapshot` for its `create`, `clone` for
 //! `clone_into`, `snapshot-purge` …), or `*` for all of them. They come from the
 //! pool's configuration and, so that a test can change its mind while the daemon

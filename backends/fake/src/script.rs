@@ -12,12 +12,14 @@ use std::{
 use berth_api::{Error, ErrorKind, Observed, Result};
 
 /// Every word before the equals sign.
-const CALLS: [&str; 26] = [
+const CALLS: [&str; 29] = [
     "*",
     "identify",
     "take-over",
     "plan",
     "create",
+    "create-from",
+    "content",
     "apply",
     "describe",
     "remove",
@@ -38,6 +40,7 @@ const CALLS: [&str; 26] = [
     "snapshot-list",
     "clone",
     "roll-back",
+    "replace",
     "undo-roll-back",
 ];
 

@@ -1,7 +1,7 @@
 //! Snapshots of the fake, between two looks at the script.
 
 use berth_api::{
-    Change, Estimate, FoundSnapshot, Handle, Observed, Op, Origin, Progress, Result, Sidecar,
+    Change, Estimate, Fill, FoundSnapshot, Handle, Observed, Op, Origin, Progress, Result, Sidecar,
     SnapshotId, SnapshotSidecar, Snapshots,
 };
 
@@ -80,6 +80,20 @@ impl Snapshots for Fake {
         let lie = Some(Change::Done);
         self.in_time("roll-back", volume, lie, || {
             self.inner().roll_back(op, volume, snapshot, kept, sidecar)
+        })
+    }
+
+    fn replace(
+        &self,
+        op: &Op,
+        volume: &Handle,
+        kept: &Handle,
+        sidecar: &SnapshotSidecar,
+        fill: Fill<'_>,
+    ) -> Result<Progress<Change>> {
+        let lie = Some(Change::Done);
+        self.in_time("replace", volume, lie, || {
+            self.inner().replace(op, volume, kept, sidecar, fill)
         })
     }
 

@@ -6,6 +6,7 @@
 
 pub mod copy;
 mod entry;
+mod fresh;
 mod listing;
 mod object;
 mod place;
@@ -43,6 +44,7 @@ use nix::{
 };
 
 pub use self::{
+    fresh::{Attributes, Special, furnish},
     object::{Stat, Time},
     tour::Entry,
 };
@@ -93,6 +95,15 @@ impl Dir {
         Ok(Self { descriptor: open(path, flags, Mode::empty())? })
     }
 
+    /// A directory that somebody opened for reading.
+    ///
+    /// # Errors
+    /// ENOTDIR if it is none; the kernel's.
+    pub fn from_fd(descriptor: OwnedFd) -> io::Result<Self> {
+        let kind = SFlag::from_bits_truncate(fstat(&descriptor)?.st_mode) & SFlag::S_IFMT;
+        if kind == SFlag::S_IFDIR { Ok(Self { descriptor }) } else { Err(Errno::ENOTDIR.into()) }
+    }
+
     /// Opens the directory `name` beneath this one.
     ///
     /// # Errors
@@ -132,17 +143,25 @@ impl Dir {
         }
     }
 
+    /// Opens the regular file `name` for reading.
+    ///
+    /// # Errors
+    /// The kernel's; `InvalidData` if it is no regular file.
+    pub fn open_file(&self, name: &str) -> io::Result<File> {
+        // Looked at before it is opened: opening a device can do something.
+        regular(&fstatat(self, name, AtFlags::AT_SYMLINK_NOFOLLOW)?)?;
+        let file = open_beneath(self, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
+        regular(&fstat(&file)?)?;
+        Ok(file.into())
+    }
+
     /// Reads the regular file `name`, at most `limit` bytes.
     ///
     /// # Errors
     /// The kernel's; `InvalidData` if it is no regular file or larger.
     pub fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>> {
-        // Looked at before it is opened: opening a device can do something.
-        regular(&fstatat(self, name, AtFlags::AT_SYMLINK_NOFOLLOW)?)?;
-        let file = open_beneath(self, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
-        regular(&fstat(&file)?)?;
         let mut bytes = Vec::new();
-        File::from(file).take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        self.open_file(name)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limit {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "larger than it may be"));
         }
@@ -303,6 +322,12 @@ impl Dir {
     fn stream(&self) -> io::Result<nix::dir::OwningIter> {
         let again = open_beneath(self, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
         Ok(nix::dir::Dir::from_fd(again)?.into_iter())
+    }
+}
+
+impl From<Dir> for OwnedFd {
+    fn from(dir: Dir) -> Self {
+        dir.descriptor
     }
 }
 

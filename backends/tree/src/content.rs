@@ -1,4 +1,4 @@
-//! Carrying content from one folder of the pool to another.
+//! Carrying content from one folder of the pool to another, and having it filled.
 //!
 //! | where | how |
 //! |---|---|
@@ -9,7 +9,9 @@
 //! A subvolume within becomes an empty directory in a snapshot of the one around
 //! it, so that such content is carried file by file.
 
-use berth_api::{Bytes, Context as _, Estimate, Method, Op, Result};
+use std::os::fd::AsFd as _;
+
+use berth_api::{Bytes, Context as _, Estimate, Fill, Method, Op, Result, Target};
 use berth_host::{
     beneath::{
         Dir,
@@ -18,7 +20,7 @@ use berth_host::{
     durable,
 };
 
-use crate::volume::DATA;
+use crate::volume::{DATA, MODE};
 
 /// What tells of each file of a copy which file it was made of, and whether that
 /// changed since. See `berth_host::beneath::copy`.
@@ -97,6 +99,29 @@ pub(crate) fn carry(
     // copy.
     to.sync_file_system().context(what)?;
     Ok(method)
+}
+
+/// Has `fill` put content into `folder`, in the place of what an interrupted attempt
+/// left there. `prepare` sees the new directory before anything is in it. Durable as
+/// what [`carry`] made.
+///
+/// # Errors
+/// Those of `fill`. What is there then is a half.
+pub(crate) fn fill(
+    op: &Op,
+    folder: &Dir,
+    prepare: impl FnOnce(&Dir) -> Result<()>,
+    fill: Fill<'_>,
+) -> Result<()> {
+    discard(op, folder)?;
+    let what = || "fill the content";
+    folder.make_volume(DATA, MODE).context(what)?;
+    let to = folder.open_dir(DATA).context(what)?;
+    // The umask may have taken bits away.
+    to.set_access(None, None, Some(MODE)).context(what)?;
+    prepare(&to)?;
+    fill(op, Target::Directory(to.as_fd()))?;
+    to.sync_file_system().context(what)
 }
 
 /// Removes what an interrupted attempt left in `folder`.

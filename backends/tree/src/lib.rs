@@ -37,9 +37,9 @@
 //! | `limit` | what a volume may take: its project |
 //! | `count` | what it takes, where only a walk tells |
 //! | `snapshot` | take, remove, look at snapshots |
-//! | `clone` | new volumes with the content of others |
-//! | `rollback` | going back to a snapshot |
-//! | `content` | carrying content from one folder to another |
+//! | `clone` | new volumes with content: that of others, or what somebody puts there |
+//! | `rollback` | other content in the place of a volume's, and back |
+//! | `content` | carrying content from one folder to another, having it filled |
 //! | `listing` | everything in the pool |
 //! | `records` | records, names and attachments of pools that several hosts share |
 //! | `coherence` | file systems that show all hosts the same |

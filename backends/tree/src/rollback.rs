@@ -1,7 +1,8 @@
-//! Going back to a snapshot, without losing what is there now.
+//! Other content in the place of a volume's, without losing what is there now: going
+//! back to a snapshot, or to what somebody puts there.
 //!
 //! ```text
-//!                     .rollback/data          a copy of the snapshot, being made
+//!                     .rollback/data          the other content, being made
 //! (sync, rename)      .rollback.ready/data    whole: from here on it goes forward
 //! (write)             snapshots/<kept>/snapshot.json
 //! (rename)  data ──▶ snapshots/<kept>/data    the volume has no content for a moment
@@ -13,7 +14,7 @@
 
 use std::io::{self, ErrorKind as Io};
 
-use berth_api::{Change, Context as _, Op, Result, SnapshotId, SnapshotSidecar, VolumeId};
+use berth_api::{Change, Context as _, Fill, Op, Result, SnapshotId, SnapshotSidecar, VolumeId};
 use berth_host::{beneath::Dir, durable};
 
 use crate::{
@@ -23,9 +24,9 @@ use crate::{
     volume::{DATA, made, read_sidecar},
 };
 
-/// The copy while it is being made.
+/// The other content while it is being made.
 const STAGE: &str = ".rollback";
-/// The copy when it is whole.
+/// The other content when it is whole.
 const READY: &str = ".rollback.ready";
 
 impl Tree {
@@ -40,12 +41,51 @@ impl Tree {
     pub fn roll_back(&self, op: &Op, to: SnapshotId, kept: &SnapshotSidecar) -> Result<Change> {
         let id = kept.volume;
         let what = || format!("pool `{}`: roll volume {id} back", self.name);
+        self.put_in_place(kept, &what, |volume| {
+            let data = self.origin(id, Some(to))?;
+            Self::stage(volume, |stage| {
+                content::carry(op, &data, stage, false, |new| self.prepare_content(new)).map(drop)
+            })
+            .context(what)
+        })
+    }
+
+    /// Puts the content that `fill` makes in the place of the present one, which
+    /// becomes the snapshot that `kept` describes. See `berth_api::Snapshots::replace`;
+    /// all else is as in [`roll_back`](Self::roll_back).
+    ///
+    /// # Errors
+    /// Those of `fill`; `NotFound` if the volume is not there; `Busy` if something is
+    /// mounted on the content.
+    pub fn replace(&self, op: &Op, kept: &SnapshotSidecar, fill: Fill<'_>) -> Result<Change> {
+        let id = kept.volume;
+        let what = || format!("pool `{}`: replace the content of volume {id}", self.name);
+        self.put_in_place(kept, &what, |volume| {
+            Self::stage(volume, |stage| {
+                content::fill(op, stage, |new| self.prepare_content(new), fill)?;
+                match self.relabelled(stage, id)? {
+                    Some(data) => data.sync().context(what),
+                    None => Ok(()),
+                }
+            })
+            .context(what)
+        })
+    }
+
+    /// Puts what `stage` makes whole in the place of the content. Goes on where an
+    /// interrupted attempt stopped.
+    fn put_in_place(
+        &self,
+        kept: &SnapshotSidecar,
+        what: &dyn Fn() -> String,
+        stage: impl FnOnce(&Dir) -> Result<()>,
+    ) -> Result<Change> {
+        let id = kept.volume;
         let volume = self.wherever(id)?;
         let place = format!("{SNAPSHOTS}/{}", kept.id);
         if !is_exchanged(&volume, &place).context(what)? {
             if !volume.has(READY).context(what)? {
-                let data = self.origin(id, Some(to))?;
-                self.stage(op, &volume, &data).context(what)?;
+                stage(&volume)?;
             }
             exchange(&volume, &place, kept).context(what)?;
         }
@@ -57,12 +97,12 @@ impl Tree {
         Ok(Change::Done)
     }
 
-    /// Makes the whole copy, which counts for itself.
-    fn stage(&self, op: &Op, volume: &Dir, data: &Dir) -> Result<()> {
-        let what = || "copy the snapshot";
+    /// Makes the other content whole, which counts for itself.
+    fn stage(volume: &Dir, content: impl FnOnce(&Dir) -> Result<()>) -> Result<()> {
+        let what = || "make the other content";
         made(volume.make_dir(STAGE, 0o700)).context(what)?;
         let stage = volume.open_dir(STAGE).context(what)?;
-        content::carry(op, data, &stage, false, |new| self.prepare_content(new))?;
+        content(&stage)?;
         stage.sync().context(what)?;
         volume.rename(STAGE, volume, READY).and_then(|()| volume.sync()).context(what)
     }

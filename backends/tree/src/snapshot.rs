@@ -12,7 +12,7 @@
 use std::io::{self, ErrorKind as Io};
 
 use berth_api::{
-    Change, Consistency, Context as _, Error, Estimate, Observed, Op, Result, SnapshotId,
+    Change, Consistency, Content, Context as _, Error, Estimate, Observed, Op, Result, SnapshotId,
     SnapshotSidecar, VolumeId,
 };
 use berth_host::{
@@ -21,9 +21,9 @@ use berth_host::{
 };
 
 use crate::{
-    content,
+    content::{self, ORIGINS},
     pool::{PURGE, Tree},
-    volume::{DATA, made},
+    volume::{self, DATA, made},
 };
 
 /// The folder of a volume's snapshots.
@@ -198,19 +198,47 @@ impl Tree {
     /// The content of a volume or of its snapshot, which must be whole.
     pub(crate) fn origin(&self, id: VolumeId, snapshot: Option<SnapshotId>) -> Result<Dir> {
         let volume = self.live(id)?;
-        let Some(snapshot) = snapshot else {
-            return volume.open_dir(DATA).map_err(|error| self.damaged(id, error));
-        };
+        match snapshot {
+            Some(snapshot) => self.whole(&volume, id, snapshot).map(|(_, data)| data),
+            None => volume.open_dir(DATA).map_err(|error| self.damaged(id, error)),
+        }
+    }
+
+    /// The folder and the content of a snapshot, which must be whole.
+    fn whole(&self, volume: &Dir, id: VolumeId, snapshot: SnapshotId) -> Result<(Dir, Dir)> {
         let gone = || self.named(Error::not_found(format!("snapshot {snapshot} is not there")));
         let folder = match volume.open_dir(&format!("{SNAPSHOTS}/{snapshot}")) {
             Err(error) if error.kind() == Io::NotFound => return Err(gone()),
             other => other.map_err(|error| self.unreadable(SNAPSHOTS, error))?,
         };
         read_sidecar(&folder, snapshot, id).map_err(|error| self.named(error))?;
-        folder.open_dir(DATA).map_err(|error| match error.kind() {
+        let data = folder.open_dir(DATA).map_err(|error| match error.kind() {
             Io::NotFound => gone(),
             _ => self.unreadable(SNAPSHOTS, error),
-        })
+        })?;
+        Ok((folder, data))
+    }
+
+    /// Opens the content of a volume, or of its snapshot, for reading: its top, and
+    /// what stands beside a copy that was made file by file.
+    ///
+    /// # Errors
+    /// `NotFound` if it is not there or not whole; `Corrupt`, `Unavailable`.
+    pub fn content(&self, id: VolumeId, snapshot: Option<SnapshotId>) -> Result<Content> {
+        let volume = self.live(id)?;
+        let Some(snapshot) = snapshot else {
+            volume::read_sidecar(&volume, id).map_err(|error| self.named(error))?;
+            let data = volume.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
+            // What may lie beside it is of the time when it was made as a clone.
+            return Ok(Content::Directory { data: data.into(), origins: None });
+        };
+        let (folder, data) = self.whole(&volume, id, snapshot)?;
+        let origins = match folder.open_file(ORIGINS) {
+            Ok(file) => Some(file.into()),
+            Err(error) if error.kind() == Io::NotFound => None,
+            Err(error) => return Err(self.unreadable(SNAPSHOTS, error)),
+        };
+        Ok(Content::Directory { data: data.into(), origins })
     }
 
     /// The folder of a volume's snapshots, live or in the trash.

@@ -25,7 +25,7 @@ pub(crate) const SIDECAR: &str = "volume.json";
 pub(crate) const DATA: &str = "data";
 
 /// The mode of a top directory for which none was asked.
-const MODE: u32 = 0o755;
+pub(crate) const MODE: u32 = 0o755;
 
 impl Tree {
     /// Makes the volume, or completes what is there of it.
@@ -133,7 +133,7 @@ impl Tree {
     }
 
     /// The content's directory, if it has another label than the pool gives.
-    fn relabelled(&self, folder: &Dir, id: VolumeId) -> Result<Option<Dir>> {
+    pub(crate) fn relabelled(&self, folder: &Dir, id: VolumeId) -> Result<Option<Dir>> {
         let Some(wanted) = self.label.as_ref() else { return Ok(None) };
         let data = folder.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
         let what = || format!("pool `{}`: label volume {id}", self.name);

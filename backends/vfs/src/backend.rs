@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use berth_api::{
-    Backend, Bytes, Capacity, Change, Error, Found, Growth, Handle, Health, HostId, Label,
-    Observed, Op, PoolId, PoolIdentity, Progress, Report, Resize, Result, SharedRecords, Sidecar,
-    Snapshots, Source, Usage, VolumeSpec,
+    Backend, Bytes, Capacity, Change, Content, Error, Fill, Found, Growth, Handle, Health, HostId,
+    Label, Observed, Op, PoolId, PoolIdentity, Progress, Report, Resize, Result, SharedRecords,
+    Sidecar, Snapshots, Source, Usage, VolumeSpec,
 };
 use berth_tree::{Sharing, Tree};
 
@@ -80,6 +80,24 @@ impl Backend for Vfs {
     fn create(&self, op: &Op, volume: &Handle, sidecar: &Sidecar) -> Result<Progress<Change>> {
         op.check()?;
         self.tree.create(own(volume, sidecar)?, sidecar).map(Progress::Ready)
+    }
+
+    fn create_from(
+        &self,
+        op: &Op,
+        volume: &Handle,
+        sidecar: &Sidecar,
+        fill: Fill<'_>,
+    ) -> Result<Progress<Change>> {
+        op.check()?;
+        own(volume, sidecar)?;
+        self.tree.create_from(op, sidecar, fill).map(Progress::Ready)
+    }
+
+    fn content(&self, op: &Op, volume: &Handle, snapshot: Option<&Handle>) -> Result<Content> {
+        op.check()?;
+        let snapshot = snapshot.map(handle::snapshot_id).transpose()?;
+        self.tree.content(handle::id(volume)?, snapshot)
     }
 
     fn apply(&self, op: &Op, volume: &Handle, sidecar: &Sidecar) -> Result<Progress<Change>> {

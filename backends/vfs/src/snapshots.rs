@@ -1,7 +1,7 @@
 //! Snapshots of directory volumes, in the words of [`berth_api::Snapshots`].
 
 use berth_api::{
-    Change, Error, Estimate, FoundSnapshot, Handle, Observed, Op, Origin, Progress, Result,
+    Change, Error, Estimate, Fill, FoundSnapshot, Handle, Observed, Op, Origin, Progress, Result,
     Sidecar, SnapshotId, SnapshotSidecar, Snapshots,
 };
 
@@ -93,20 +93,38 @@ impl Snapshots for Vfs {
         sidecar: &SnapshotSidecar,
     ) -> Result<Progress<Change>> {
         op.check()?;
-        own_snapshot(kept, sidecar)?;
-        let id = handle::id(volume)?;
-        if id != sidecar.volume {
-            let other = sidecar.volume;
-            return Err(Error::internal(format!(
-                "the handle of {id} came with a description of {other}"
-            )));
-        }
+        own_kept(volume, kept, sidecar)?;
         self.tree.roll_back(op, snapshot_id(snapshot)?, sidecar).map(Progress::Ready)
+    }
+
+    fn replace(
+        &self,
+        op: &Op,
+        volume: &Handle,
+        kept: &Handle,
+        sidecar: &SnapshotSidecar,
+        fill: Fill<'_>,
+    ) -> Result<Progress<Change>> {
+        op.check()?;
+        own_kept(volume, kept, sidecar)?;
+        self.tree.replace(op, sidecar, fill).map(Progress::Ready)
     }
 
     fn undo_roll_back(&self, op: &Op, volume: &Handle, kept: &Handle) -> Result<bool> {
         op.check()?;
         self.tree.undo_roll_back(op, handle::id(volume)?, snapshot_id(kept)?)
+    }
+}
+
+/// The handles and the description are of one snapshot of one volume.
+fn own_kept(volume: &Handle, kept: &Handle, sidecar: &SnapshotSidecar) -> Result<()> {
+    own_snapshot(kept, sidecar)?;
+    let id = handle::id(volume)?;
+    if id == sidecar.volume {
+        Ok(())
+    } else {
+        let other = sidecar.volume;
+        Err(Error::internal(format!("the handle of {id} came with a description of {other}")))
     }
 }
 

@@ -1,10 +1,12 @@
 //! Reading blobs, each checked against its id.
 
+use std::fmt;
+
 use berth_api::{Context as _, Error, Op, Result};
 
-use super::{Index, Location, Repository, decompress};
+use super::{Index, Location, Repository};
 use crate::{
-    format::{BlobKind, Id, Tree},
+    format::{BlobKind, Id, MasterKey, Tree},
     store::Kind,
 };
 
@@ -40,12 +42,50 @@ impl Repository {
     /// # Errors
     /// `Corrupt` if it is not that of its id.
     pub fn open_blob(&self, sealed: &[u8], location: &Location, id: &Id) -> Result<Vec<u8>> {
+        Opener::new(self)?.open(sealed, location, id)
+    }
+
+    /// A directory.
+    ///
+    /// # Errors
+    /// As [`blob`](Self::blob).
+    pub fn tree(&self, op: &Op, index: &Index, id: &Id) -> Result<Tree> {
+        let bytes = self.blob(op, index, BlobKind::Tree, id)?;
+        Tree::from_bytes(&bytes).context(|| format!("tree {}", id.short()))
+    }
+}
+
+/// Opens many blobs, one after the other: what decompresses is made only once.
+pub struct Opener<'a> {
+    key: &'a MasterKey,
+    decompressor: zstd::bulk::Decompressor<'static>,
+}
+
+impl<'a> Opener<'a> {
+    /// One for blobs of `repository`.
+    ///
+    /// # Errors
+    /// `Internal` if there is no memory for it.
+    pub fn new(repository: &'a Repository) -> Result<Self> {
+        let decompressor = zstd::bulk::Decompressor::new()
+            .map_err(|source| Error::internal("decompress").with_source(source))?;
+        Ok(Self { key: &repository.key, decompressor })
+    }
+
+    /// The content of a sealed blob that was read from `location`.
+    ///
+    /// # Errors
+    /// `Corrupt` if it is not that of its id.
+    pub fn open(&mut self, sealed: &[u8], location: &Location, id: &Id) -> Result<Vec<u8>> {
         let mut content = self.key.open(sealed)?;
         if let Some(length) = location.uncompressed {
             if length > LARGEST {
                 return Err(Error::corrupt("it is larger than a blob may be"));
             }
-            content = decompress(&content, length as usize)?;
+            content = self
+                .decompressor
+                .decompress(&content, length as usize)
+                .map_err(|source| Error::corrupt("it does not decompress").with_source(source))?;
             if content.len() != length as usize {
                 return Err(Error::corrupt("its length is not what the index says"));
             }
@@ -56,13 +96,10 @@ impl Repository {
         }
         Ok(content)
     }
+}
 
-    /// A directory.
-    ///
-    /// # Errors
-    /// As [`blob`](Self::blob).
-    pub fn tree(&self, op: &Op, index: &Index, id: &Id) -> Result<Tree> {
-        let bytes = self.blob(op, index, BlobKind::Tree, id)?;
-        Tree::from_bytes(&bytes).context(|| format!("tree {}", id.short()))
+impl fmt::Debug for Opener<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opener")
     }
 }

@@ -86,10 +86,34 @@ impl Index {
 
     /// Where a blob is; the first place, if there are several.
     pub fn find(&self, kind: BlobKind, id: &Id) -> Option<Location> {
+        self.number(kind, id).map(|number| self.place(kind, number).1)
+    }
+
+    /// The number of a blob's first place: four bytes that stand for its id.
+    pub fn number(&self, kind: BlobKind, id: &Id) -> Option<u32> {
         let side = self.side(kind);
         let at = side.partition_point(|entry| entry.id < *id);
-        let entry = side.get(at).filter(|entry| entry.id == *id)?;
-        Some(self.location(entry))
+        side.get(at).filter(|entry| entry.id == *id)?;
+        u32::try_from(at).ok()
+    }
+
+    /// The place with that number.
+    pub fn place(&self, kind: BlobKind, number: u32) -> (Id, Location) {
+        let entry = &self.side(kind)[number as usize];
+        (entry.id, self.location(entry))
+    }
+
+    /// In which order places are read best: the pack's number, where it begins there.
+    pub fn order(&self, kind: BlobKind, number: u32) -> (u32, u32) {
+        let entry = &self.side(kind)[number as usize];
+        (entry.pack, entry.offset)
+    }
+
+    /// Every place of one blob.
+    pub fn places_of(&self, kind: BlobKind, id: &Id) -> impl Iterator<Item = Location> + '_ {
+        let (side, id) = (self.side(kind), *id);
+        let at = side.partition_point(|entry| entry.id < id);
+        side[at..].iter().take_while(move |entry| entry.id == id).map(|entry| self.location(entry))
     }
 
     /// How long a blob's content is, in bytes.

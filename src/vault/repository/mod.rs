@@ -16,6 +16,7 @@ use berth_api::{Context as _, Error, ErrorKind, Op, Result};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use blob::Opener;
 pub use index::{Index, Location};
 pub use password::Password;
 
@@ -184,15 +185,23 @@ impl Repository {
     /// # Errors
     /// The store's.
     pub fn save<T: Serialize>(&self, op: &Op, kind: Kind, value: &T) -> Result<Id> {
+        let (id, sealed) = self.sealed(kind, value)?;
+        self.store.write(op, kind, &id, sealed)?;
+        Ok(id)
+    }
+
+    /// The sealed JSON file that [`save`](Self::save) would write, and its id.
+    ///
+    /// # Errors
+    /// `Internal` if the kernel has no random numbers.
+    pub fn sealed<T: Serialize>(&self, kind: Kind, value: &T) -> Result<(Id, Bytes)> {
         let text = serde_json::to_vec(value).map_err(|source| {
             Error::internal(format!("a {} as JSON", kind.noun())).with_source(source)
         })?;
-        // restic reads its config before it knows about compression, and locks, too.
+        // restic reads its config before it knows about compression.
         let plain = matches!(kind, Kind::Config);
         let sealed = self.key.seal(&if plain { text } else { pack(&text)? })?;
-        let id = Id::of(&sealed);
-        self.store.write(op, kind, &id, Bytes::from(sealed))?;
-        Ok(id)
+        Ok((Id::of(&sealed), Bytes::from(sealed)))
     }
 
     /// All snapshots with their ids, oldest first. One that is removed meanwhile is

@@ -41,6 +41,7 @@ use nix::{
     sys::stat::Mode,
 };
 
+pub(super) use self::attributes::{ACCESS_LIST, DEFAULT_LIST, may_be_refused};
 pub(super) use self::folder::parent;
 pub use self::{
     data::extent,

@@ -34,8 +34,8 @@ use crate::failpoint;
 /// Of `linux/fs.h`: overwritten in place, without checksums.
 const NOCOW: libc::c_int = 0x0080_0000;
 
-const DEFAULT_LIST: &CStr = c"system.posix_acl_default";
-const ACCESS_LIST: &CStr = c"system.posix_acl_access";
+pub(in crate::beneath) const DEFAULT_LIST: &CStr = c"system.posix_acl_default";
+pub(in crate::beneath) const ACCESS_LIST: &CStr = c"system.posix_acl_access";
 
 mod call {
     use nix::{ioctl_read_bad, ioctl_write_ptr_bad, request_code_read, request_code_write};
@@ -148,7 +148,7 @@ impl Attributes {
 
 /// Whether an attribute may be left out: security modules and file systems have
 /// some that are theirs alone to set. Never what users rely on.
-fn may_be_refused(name: &CStr, error: Errno) -> bool {
+pub(in crate::beneath) fn may_be_refused(name: &CStr, error: Errno) -> bool {
     let name = name.to_bytes();
     let relied_on = name.starts_with(b"user.")
         || name.starts_with(b"trusted.")
