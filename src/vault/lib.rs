@@ -17,6 +17,7 @@
 //! | [`lock`] | who uses a repository |
 //! | [`store`] | where the files are: a directory, S3 |
 //! | [`repository`] | one that is open: key, files by kind, the index |
+//! | [`writer`] | blobs in, packs and their index out |
 //! | [`restore`] | content out of a backup |
 //!
 //! Invariants:
@@ -32,9 +33,11 @@ pub mod lock;
 pub mod repository;
 pub mod restore;
 pub mod store;
+pub mod writer;
 
 pub use backup::Backup;
 pub use format::Id;
 pub use lock::Lock;
 pub use repository::{Password, Repository};
 pub use store::{Kind, Store};
+pub use writer::Writer;

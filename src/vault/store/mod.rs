@@ -78,6 +78,11 @@ pub trait Store: Debug + Send + Sync {
 
     /// Removes what writes that were cut off left; under an exclusive lock.
     fn sweep(&self, op: &Op) -> Result<()>;
+
+    /// How many packs are best written side by side: more where round trips decide.
+    fn parallel(&self) -> usize {
+        2
+    }
 }
 
 impl Kind {
