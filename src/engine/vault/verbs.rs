@@ -5,7 +5,11 @@ use std::{fs::File, io::Read as _, os::fd::OwnedFd};
 
 use berth_api::{Backend, Bytes, Content, Context as _, Error, Handle, Op, Result, VolumeId};
 use berth_host::beneath::{Dir, copy::Origins};
-use berth_vault::{Backup, Id, Lock, Password, Repository, backup::Request, check, verify};
+use berth_vault::{
+    Backup, Id, Lock, Password, Repository,
+    backup::{Request, tree},
+    check, copy, forget, keys, listing, prune, verify,
+};
 
 use crate::view::KeyView;
 
@@ -24,19 +28,19 @@ pub(super) fn content(
 
 /// Writes a backup of `content`, which others may write to if it is `live`.
 pub(super) fn back_up(
-    _repository: &Repository,
-    _op: &Op,
-    _request: &Request,
+    repository: &Repository,
+    op: &Op,
+    request: &Request,
     content: Content,
-    _live: bool,
-    _volume: VolumeId,
+    live: bool,
+    volume: VolumeId,
 ) -> Result<Backup> {
     let Content::Directory { data, origins } = content else {
         return Err(Error::unsupported("backups of volumes on block devices are not built"));
     };
-    let _data = Dir::from_fd(data).context(|| "open the content")?;
-    let _origins = origins.map(read_origins);
-    Err(missing())
+    let data = Dir::from_fd(data).context(|| "open the content")?;
+    let origins = origins.map(read_origins);
+    tree::back_up(repository, op, request, &tree::TreeSource { data: &data, origins, live, volume })
 }
 
 /// What tells unchanged files. Where that is damaged all of them are read.
@@ -51,13 +55,19 @@ fn read_origins(file: OwnedFd) -> Origins {
 
 /// All backups, and an error for each snapshot that cannot be read.
 pub(super) fn backups(repository: &Repository, op: &Op) -> Result<(Vec<Backup>, Vec<Error>)> {
-    let found = repository.snapshots(op)?;
-    Ok((found.into_iter().filter_map(|(id, file)| Backup::of(id, file)).collect(), Vec::new()))
+    let found = listing::backups(repository, op)?;
+    let name = repository.name();
+    let unreadable = found.unreadable.into_iter().map(|(id, error)| {
+        error
+            .context(format!("repository `{name}`: snapshot {}", id.short()))
+            .with_hint(format!("`berth repository check {name}` looks at the whole of it"))
+    });
+    Ok((found.backups, unreadable.collect()))
 }
 
 /// Removes backups; what they alone needed stays until a prune.
-pub(super) fn forget(_: &Repository, _: &Op, _: &[Id]) -> Result<()> {
-    Err(missing())
+pub(super) fn forget(repository: &Repository, op: &Op, ids: &[Id]) -> Result<()> {
+    forget::forget(repository, op, ids)
 }
 
 /// Reads and checks all data of backups.
@@ -123,32 +133,53 @@ pub(super) fn check(repository: &Repository, op: &Op, read_data: bool) -> Result
 }
 
 /// Frees what no backup needs, and says how much.
-pub(super) fn prune(_: &Repository, _: &Op, _dry_run: bool) -> Result<String> {
-    Err(missing())
+pub(super) fn prune(repository: &Repository, op: &Op, dry_run: bool) -> Result<String> {
+    let pruned = prune::prune(repository, op, dry_run)?;
+    let words = if dry_run { "would be freed" } else { "freed" };
+    Ok(format!(
+        "{} {words}: {} packs, {} of them written anew",
+        Bytes(pruned.bytes_freed),
+        pruned.packs_removed,
+        pruned.packs_rewritten
+    ))
 }
 
 /// Copies backups, and says how many.
-pub(super) fn copy(_: &Repository, _to: &Repository, _: &Op, _: &[Id]) -> Result<String> {
-    Err(missing())
+pub(super) fn copy(
+    repository: &Repository,
+    to: &Repository,
+    op: &Op,
+    ids: &[Id],
+) -> Result<String> {
+    let copied = copy::copy(repository, to, op, ids)?;
+    Ok(format!(
+        "{} copied to `{}`, {} were there already",
+        copied.snapshots.len(),
+        to.name(),
+        copied.skipped.len()
+    ))
 }
 
 /// The keys.
-pub(super) fn keys(_: &Repository, _: &Op) -> Result<Vec<KeyView>> {
-    Err(missing())
+pub(super) fn keys(repository: &Repository, op: &Op) -> Result<Vec<KeyView>> {
+    let keys = keys::list_keys(repository, op)?.into_iter().map(|key| KeyView {
+        id: key.id.to_string(),
+        current: key.current,
+        username: key.username,
+        hostname: key.hostname,
+        created: key.created,
+    });
+    Ok(keys.collect())
 }
 
 /// Adds a key.
-pub(super) fn add_key(_: &Repository, _: &Op, _: &Password) -> Result<()> {
-    Err(missing())
+pub(super) fn add_key(repository: &Repository, op: &Op, password: &Password) -> Result<()> {
+    keys::add_key(repository, op, password).map(drop)
 }
 
 /// Takes a key away.
-pub(super) fn remove_key(_: &Repository, _: &Op, _id: &str) -> Result<()> {
-    Err(missing())
-}
-
-fn missing() -> Error {
-    Error::unsupported("the vault cannot do that yet")
+pub(super) fn remove_key(repository: &Repository, op: &Op, id: &str) -> Result<()> {
+    keys::remove_key(repository, op, &id.parse()?)
 }
 
 /// The first of them, and how many there are besides.
