@@ -10,9 +10,13 @@
 //! |---|---|
 //! | [`label`] | the tags of a snapshot, from which listings are made |
 //! | [`description`] | `volume.json` |
+//! | [`image`] | backups of images |
+//! | [`record`] | the end of a backup: the snapshot that makes it one |
 
 pub mod description;
+pub mod image;
 pub mod label;
+pub(crate) mod record;
 
 use std::sync::Arc;
 
