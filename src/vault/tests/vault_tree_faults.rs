@@ -1,6 +1,8 @@
 //! Backups of trees while everything goes wrong: others write beside, the disk errs,
 //! the process is killed.
 
+#![expect(clippy::print_stdout, reason = "what a child says to its parent")]
+
 mod stock;
 mod volume;
 
@@ -22,12 +24,12 @@ use volume::{Volume, back_up_with, later, open_at};
 /// Runs the test `name` of this file in a process of its own, which finds the volume
 /// by [`stage`], with these failpoints.
 fn child(name: &str, volume: &Volume, failpoints: &str) -> Output {
-    Command::new(std::env::current_exe().unwrap())
+    Command::new(std::env::current_exe().expect("this file"))
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env("BERTH_STAGE", volume.stock.path(""))
         .env("BERTH_FAILPOINTS", failpoints)
         .output()
-        .unwrap()
+        .expect("it runs")
 }
 
 fn stage() -> Option<PathBuf> {
@@ -41,6 +43,15 @@ fn back_up_in_child(stage: &Path) {
     match result {
         Ok(backup) => println!("read {}", backup.label.bytes_read),
         Err(error) => println!("failed: {}", error.chain()),
+    }
+}
+
+/// Ends what runs beside, also if the test fails.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
     }
 }
 
@@ -151,6 +162,7 @@ fn who_writes_beside_spoils_nothing() {
                 let _ = fs::remove_file(&place).or_else(|_| fs::remove_dir(&place));
             });
         });
+        let _ended = End(&ended);
         for _ in 0..5 {
             match volume.back_up_live() {
                 Ok(backup) => {
@@ -162,7 +174,6 @@ fn who_writes_beside_spoils_nothing() {
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{error:?}"),
             }
         }
-        ended.store(true, Relaxed);
     });
     let backup = volume.back_up_live().unwrap();
     assert_eq!(backup.label.consistency, Consistency::PerFile, "all is quiet");
