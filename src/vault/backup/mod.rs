@@ -12,11 +12,13 @@
 //! | [`description`] | `volume.json` |
 //! | [`image`] | backups of images |
 //! | [`record`] | the end of a backup: the snapshot that makes it one |
+//! | [`tree`] | backing up a tree |
 
 pub mod description;
 pub mod image;
 pub mod label;
 pub(crate) mod record;
+pub mod tree;
 
 use std::sync::Arc;
 
