@@ -48,8 +48,18 @@ impl Dice {
     /// Lines of a log, which compress to a third or so.
     pub(crate) fn text(&mut self, length: usize) -> Vec<u8> {
         const WORDS: [&str; 12] = [
-            "connection", "accepted", "from", "request", "served", "in", "milliseconds", "user",
-            "volume", "mounted", "error", "retry",
+            "connection",
+            "accepted",
+            "from",
+            "request",
+            "served",
+            "in",
+            "milliseconds",
+            "user",
+            "volume",
+            "mounted",
+            "error",
+            "retry",
         ];
         let mut bytes = Vec::with_capacity(length + 64);
         while bytes.len() < length {

@@ -10,11 +10,12 @@ use std::{
 };
 
 use berth_api::{Consistency, Extent, Op, Result, SnapshotId, VolumeId};
-use berth_host::{beneath::Dir, blocks};
+use berth_host::{beneath::Dir, blocks::Blocks};
 use berth_vault::{
     Password, Repository,
     backup::{
-        Backup, Description, Label, Mode, Request, description::Content,
+        Backup, Description, Label, Mode, Request,
+        description::Content,
         image::{self, ImageSource},
         tree::{self, TreeSource},
     },
@@ -75,20 +76,15 @@ fn perform(verb: &str, repository: &Repository, rest: &[&str]) -> Result<String>
             Ok(told(&tree::back_up(repository, &op(), &request, &source)?))
         }
         ("image", [path, block, number, list]) => {
-            let file = File::open(path).expect("it is there");
-            let size = file.metadata().expect("a file").len();
+            let blocks = Blocks::open(Path::new(path)).expect("it is there");
             let block_size = block.parse().expect("a number");
             let number: u8 = number.parse().expect("a number");
+            let size = blocks.size();
             let content = Content::Image { size, block_size, filesystem: None, published: None };
             let request = request(content, Some(snapshot(number)));
             let changed = (*list != "-").then(|| (snapshot(number - 1), extents(list)));
-            let source = ImageSource {
-                reader: &blocks::FileBlocks::new(file.try_clone().expect("a descriptor")),
-                size,
-                block_size,
-                allocated: blocks::allocated(&file).expect("the file system says"),
-                changed,
-            };
+            let allocated = blocks.allocated().expect("the file system says");
+            let source = ImageSource { reader: &blocks, size, block_size, allocated, changed };
             Ok(told(&image::back_up(repository, &op(), &request, &source)?))
         }
         ("restore-tree", [target]) => {

@@ -125,15 +125,15 @@ impl Rival {
                 let archive = format!("{repository}::a{number}");
                 let sparse = if what == What::Image { "--sparse" } else { "--list" };
                 // It extracts into the working directory.
-                let script = format!("cd '{path}' && borg extract {sparse} '{archive}' 2>/dev/null");
+                let script =
+                    format!("cd '{path}' && borg extract {sparse} '{archive}' 2>/dev/null");
                 self.run(&["sh", "-c", &script])
             }
         }
     }
 
     fn run<T: AsRef<str>>(&self, command: &[T]) -> Taken {
-        let command: Vec<String> =
-            command.iter().map(|word| word.as_ref().to_owned()).collect();
+        let command: Vec<String> = command.iter().map(|word| word.as_ref().to_owned()).collect();
         let set = |name, value: &str| (name, value.to_owned());
         let environment = match self {
             // Caches beside the repository would be found by the next round.

@@ -53,11 +53,7 @@ pub(crate) fn measure(command: &[String]) {
         .output()
         .expect("the program is there");
     let wall = begin.elapsed();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("the kernel counts");
     let cpu = usage.user_time() + usage.system_time();
     let taken = Taken {
