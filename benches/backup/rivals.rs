@@ -116,7 +116,8 @@ impl Rival {
             Self::Restic(program) => {
                 let mut command =
                     vec![program, "-q", "-r", &repository, "restore", "latest", "--target", &path];
-                if what == What::Image {
+                // Debian 12's knows no holes.
+                if what == What::Image && program != "restic" {
                     command.push("--sparse");
                 }
                 self.run(&command)
