@@ -44,7 +44,7 @@ use nix::{
 };
 
 pub use self::{
-    fresh::{Attributes, Special, furnish},
+    fresh::{Attributes, Extended, Special, furnish},
     object::{Stat, Time},
     tour::Entry,
 };

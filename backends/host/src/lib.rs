@@ -10,7 +10,9 @@
 //! | [`failpoint`] | test-only switches: failpoints and saboteurs |
 //! | [`durable`] | files and directory entries that survive a power cut |
 //! | [`backing`] | files that stand behind a block device |
+//! | [`blocks`] | image files and block devices, read as blocks |
 //! | [`beneath`] | directories opened beneath a root, walks by descriptor, copies of trees |
+//! | [`image`] | images of file systems, mounted to be read |
 //! | [`loopdev`] | loop devices |
 //! | [`command`] | external programs |
 //! | [`mounts`] | the mount table, bind mounts, unmounts |
@@ -25,11 +27,13 @@
 
 pub mod backing;
 pub mod beneath;
+pub mod blocks;
 pub mod boot;
 pub mod command;
 pub mod durable;
 pub mod failpoint;
 pub mod holders;
+pub mod image;
 pub mod label;
 pub mod lock;
 pub mod loopdev;
