@@ -19,7 +19,6 @@ use crate::config::{Place, RepositoryConfig, S3Config};
 ///
 /// # Errors
 /// `Invalid` if there is no such key.
-#[expect(dead_code, reason = "no verb opens a repository yet")]
 pub(crate) fn store(config: &RepositoryConfig) -> Result<Arc<dyn Store>> {
     let store: Arc<dyn Store> = match &config.place {
         Place::Directory(path) => Arc::new(Directory::new(path)),

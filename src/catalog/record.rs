@@ -81,6 +81,9 @@ pub enum SnapshotState {
     Creating,
     /// There.
     Ready,
+    /// Being taken for a backup, or there for it; nobody sees it, and it goes with
+    /// the backup.
+    Temporary,
     /// Being deleted; nobody sees it.
     Removing,
 }

@@ -80,10 +80,10 @@ enum Noun {
     /// Points in time of a volume
     #[command(subcommand)]
     Snapshot(snapshot::Command),
-    /// Snapshots kept outside the pool (not built yet)
+    /// Copies of volumes outside the pool
     #[command(subcommand)]
     Backup(backup::Command),
-    /// Places where backups are kept (not built yet)
+    /// Places where backups are kept
     #[command(subcommand)]
     Repository(repository::Command),
     /// Places where volumes live
@@ -135,8 +135,8 @@ fn dispatch(arguments: Arguments, output: &mut Output, daemon: Daemon) -> Result
         Noun::Job(command) => job::run(&mut open(socket, output)?, command),
         Noun::Info => info::run(&mut open(socket, output)?),
         Noun::Doctor => doctor::run(&mut open(socket, output)?),
-        Noun::Backup(command) => Err(backup::refuse(&command)),
-        Noun::Repository(command) => Err(repository::refuse(&command)),
+        Noun::Backup(command) => backup::run(&mut open(socket, output)?, command),
+        Noun::Repository(command) => repository::run(&mut open(socket, output)?, command),
         Noun::Policy(command) => Err(policy::refuse(&command)),
         Noun::Cluster(command) => Err(cluster::refuse(&command)),
         Noun::Daemon(arguments) => daemon::run(arguments, socket, daemon),

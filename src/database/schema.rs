@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::{from_sqlite, trust::untrusted, with_suffix};
 
 /// What brings version N to N+1. Never edited once released, only appended to.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE meta (
         key TEXT PRIMARY KEY, value TEXT NOT NULL, seal TEXT NOT NULL
@@ -37,6 +37,15 @@ const MIGRATIONS: [&str; 2] = [
     "
     CREATE TABLE quiesced (
         snapshot TEXT PRIMARY KEY, body TEXT NOT NULL, seal TEXT NOT NULL
+    ) WITHOUT ROWID;
+",
+    // What is remembered of backups and repositories.
+    "
+    CREATE TABLE last_backups (
+        volume TEXT PRIMARY KEY, body TEXT NOT NULL, seal TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE repositories (
+        name TEXT PRIMARY KEY, body TEXT NOT NULL, seal TEXT NOT NULL
     ) WITHOUT ROWID;
 ",
 ];

@@ -111,7 +111,7 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound` if it is gone; `Busy` if it is being taken away.
-    async fn source(&self, origin: &catalog::Origin) -> Result<Source> {
+    pub(super) async fn source(&self, origin: &catalog::Origin) -> Result<Source> {
         let volume = self.volume_of(origin)?;
         let _lock = volume.lock().await;
         let record = volume.record();

@@ -38,6 +38,7 @@ impl Engine {
         for pool in self.pools.values() {
             findings.extend(self.diagnose_pool(pool).await);
         }
+        findings.extend(self.diagnose_repositories().await);
         self.diagnose_volumes(&mut findings);
         self.diagnose_rests(&mut findings);
         if !self.sees_other_namespaces() {

@@ -71,7 +71,13 @@ impl Jobs {
     pub(super) fn give_up(&self, will_be_taken_up: impl Fn(&JobView) -> bool) {
         for job in self.lock().values().filter(|job| job.state() == JobState::Queued) {
             if !will_be_taken_up(&job.view.borrow()) {
-                job.end(Err(&Error::unavailable("the daemon was restarted")));
+                let error = Error::unavailable("the daemon was restarted");
+                let uploads = matches!(job.view.borrow().kind.as_str(), "backup" | "copy");
+                job.end(Err(&if uploads {
+                    error.with_hint("run it again: what was uploaded is not uploaded again")
+                } else {
+                    error
+                }));
             }
         }
     }
@@ -103,6 +109,7 @@ impl Jobs {
             kind: kind.to_owned(),
             volume: volume.as_ref().map(|(_, name)| name.clone()),
             pool: pool.map(ToOwned::to_owned),
+            repository: None,
             state: JobState::Running,
             progress: ProgressView::default(),
             waiting: None,
@@ -197,6 +204,18 @@ impl Job {
     pub(super) fn note(&self, text: String) {
         tracing::info!(job = self.id(), note = text, "job");
         self.view.send_modify(|view| view.note = Some(text));
+    }
+
+    /// Says more of that, on a line of its own.
+    pub(super) fn note_too(&self, text: &str) {
+        let noted = self.view.borrow().note.clone();
+        self.note(noted.map_or_else(|| text.to_owned(), |noted| format!("{noted}\n{text}")));
+    }
+
+    /// Says which repository it works on.
+    pub(super) fn works_on(&self, repository: &str) {
+        self.view.send_modify(|view| view.repository = Some(repository.to_owned()));
+        self.store();
     }
 
     /// Says what the job waits for.

@@ -18,6 +18,7 @@
 //! | `pool` `threads` | pools, and the one crossing into blocking code |
 //! | `flight` `jobs` `repeat` `time` | work that outlives its caller |
 //! | `usage` `limits` | what volumes take, and may take |
+//! | `vault` | repositories and backups |
 //! | `show` `doctor` | what users see |
 //!
 //! Invariants:
@@ -57,6 +58,7 @@ mod time;
 mod trash;
 mod usage;
 mod vacate;
+mod vault;
 mod volume;
 
 use std::{
@@ -83,6 +85,7 @@ use index::Index;
 use jobs::Jobs;
 use pool::Pool;
 use quiesce::Rests;
+use vault::Repositories;
 
 /// How the daemon was installed; decides deadlines and where mounts lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +119,7 @@ pub struct Engine {
     boot: String,
     writer: Writer,
     pools: BTreeMap<String, Arc<Pool>>,
+    repositories: Repositories,
     index: Index,
     epoch: AtomicU64,
     jobs: Jobs,

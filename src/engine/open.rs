@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     Engine, Setup, create::CREATE, flight::Flights, index::Index, jobs::Jobs, pool::Pool,
-    quiesce::Rests, volume::Volume,
+    quiesce::Rests, vault::Repositories, volume::Volume,
 };
 use crate::{
     catalog,
@@ -147,6 +147,8 @@ struct State {
     references: Vec<(VolumeId, Key, Reference)>,
     jobs: Vec<crate::view::JobView>,
     quiesced: Vec<journal::Quiesced>,
+    last_backups: Vec<(VolumeId, journal::LastBackup)>,
+    repositories: Vec<(String, journal::Remembered)>,
     writer: Writer,
 }
 
@@ -161,6 +163,8 @@ impl State {
             references: journal::load_references(&connection, &boot)?,
             jobs: journal::load_jobs(&connection)?,
             quiesced: journal::load_quiesced(&connection)?,
+            last_backups: journal::load_last_backups(&connection)?,
+            repositories: journal::load_repositories(&connection)?,
             boot,
             writer: Writer::start(connection, database.frozen),
         };
@@ -170,7 +174,8 @@ impl State {
     }
 
     fn into_engine(self, setup: Setup, lock: Lock, started: Instant) -> Result<Engine> {
-        let Self { host, boot, loaded, references, jobs, quiesced, writer } = self;
+        let Self { host, boot, loaded, references, jobs, quiesced, writer, .. } = self;
+        let mut last_backups: HashMap<_, _> = self.last_backups.into_iter().collect();
         let host_name = host_name();
         let mut pools = std::collections::BTreeMap::new();
         for (name, config) in &setup.config.pools {
@@ -193,14 +198,19 @@ impl State {
         for record in loaded.records {
             let references = by_volume.remove(&record.id).unwrap_or_default();
             let unproven = matches!(record.state, catalog::State::Creating { accepted: false });
+            let last_backup = last_backups.remove(&record.id);
             let volume = Volume::new(record);
             volume.write(|life| {
+                life.last_backup = last_backup;
                 life.references.extend(references);
                 life.unproven = unproven;
             });
             index.file_unless_taken(&volume);
         }
+        let repositories =
+            Repositories::new(&setup.config.repositories, &host_name, &writer, self.repositories);
         Ok(Engine {
+            repositories,
             host,
             host_name,
             boot,

@@ -123,8 +123,11 @@ impl Engine {
         volume.write(|life| life.gone = true);
         self.index.forget(volume);
         self.unpublish_later(volume.record());
-        let id = volume.id.to_string();
-        self.writer.later(move |tx| catalog::delete_volume(tx, &id));
+        let id = volume.id;
+        self.writer.later(move |tx| {
+            journal::delete_last_backup(tx, id)?;
+            catalog::delete_volume(tx, &id.to_string())
+        });
         tracing::info!(volume = %volume.record().name, id = %volume.id, "gone");
     }
 }

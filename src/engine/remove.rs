@@ -55,7 +55,9 @@ impl Engine {
         let record = volume.record();
         let at = Timestamp::now();
         let disposable = fresh || is_disposable(&record);
-        let kept = |entry: &Snapshot| entry.state != SnapshotState::Removing;
+        let kept = |entry: &Snapshot| {
+            !matches!(entry.state, SnapshotState::Removing | SnapshotState::Temporary)
+        };
         let at_once = now || (disposable && !record.snapshots.iter().any(kept));
         let expires = match (at_once, record.options.on_remove) {
             (true, _) => Some(at),

@@ -1,4 +1,5 @@
 //! A pool's own threads: the one crossing between async and blocking code.
+//! Repositories have theirs, too.
 //!
 //! Each pool has a bounded set. When all of them have been busy for a while the
 //! pool is stuck, and calls are refused at once instead of queueing behind a
@@ -25,6 +26,11 @@ const COUNTERS: usize = 2;
 /// Snapshots and clones of one pool that are copied at a time; each uses several
 /// threads of its own.
 const COPIERS: usize = 4;
+/// Calls into one repository that are answered soon.
+const CALLERS: usize = 8;
+/// Backups, checks and the like in one repository at a time; each uses several
+/// threads of its own.
+const WORKERS: usize = 4;
 /// A thread without work ends after this.
 const IDLE: Duration = Duration::from_secs(10);
 /// A call that has run this long counts as stuck.
@@ -39,7 +45,8 @@ pub(super) struct Threads {
 }
 
 struct Shared {
-    name: String,
+    /// What messages call whom they belong to: ``pool `fast` ``.
+    owner: String,
     limit: usize,
     /// Calls may take long: none counts as stuck.
     patient: bool,
@@ -59,34 +66,44 @@ struct State {
 
 impl std::fmt::Debug for Threads {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Threads").field("pool", &self.shared.name).finish_non_exhaustive()
+        f.debug_struct("Threads").field("of", &self.shared.owner).finish_non_exhaustive()
     }
 }
 
 impl Threads {
     /// Threads for the pool `name`; none is started yet.
     pub(super) fn new(name: &str) -> Self {
-        Self::with(name, LIMIT, false)
+        Self::with(pool(name), LIMIT, false)
     }
 
     /// Threads for work that may take very long and has no hurry.
     pub(super) fn walkers(name: &str) -> Self {
-        Self::with(name, WALKERS, true)
+        Self::with(pool(name), WALKERS, true)
     }
 
     /// Threads that count.
     pub(super) fn counters(name: &str) -> Self {
-        Self::with(name, COUNTERS, true)
+        Self::with(pool(name), COUNTERS, true)
     }
 
     /// Threads for work that may take long and that somebody waits for.
     pub(super) fn copiers(name: &str) -> Self {
-        Self::with(name, COPIERS, true)
+        Self::with(pool(name), COPIERS, true)
     }
 
-    fn with(name: &str, limit: usize, patient: bool) -> Self {
-        let (name, state, work) = (name.to_owned(), Mutex::default(), Condvar::new());
-        Self { shared: Arc::new(Shared { name, limit, patient, state, work }) }
+    /// Threads for calls into the repository `name`.
+    pub(super) fn callers(name: &str) -> Self {
+        Self::with(repository(name), CALLERS, false)
+    }
+
+    /// Threads for work in the repository `name` that may take long.
+    pub(super) fn workers(name: &str) -> Self {
+        Self::with(repository(name), WORKERS, true)
+    }
+
+    fn with(owner: String, limit: usize, patient: bool) -> Self {
+        let (state, work) = (Mutex::default(), Condvar::new());
+        Self { shared: Arc::new(Shared { owner, limit, patient, state, work }) }
     }
 
     /// Runs `work` on a thread of the pool. Dropping the future does not stop it.
@@ -100,10 +117,10 @@ impl Threads {
         let (done, answer) = oneshot::channel();
         self.submit(Box::new(move || {
             let result = catch_unwind(AssertUnwindSafe(work))
-                .unwrap_or_else(|_| Err(Error::internal("a call into the backend panicked")));
+                .unwrap_or_else(|_| Err(Error::internal("a blocking call panicked")));
             let _ = done.send(result);
         }))?;
-        answer.await.unwrap_or_else(|_| Err(Error::internal("a pool's thread ended early")))
+        answer.await.unwrap_or_else(|_| Err(Error::internal("a thread ended early")))
     }
 
     /// How many calls are stuck now.
@@ -118,8 +135,8 @@ impl Threads {
             && usize::try_from(stuck).is_ok_and(|stuck| stuck >= self.shared.limit)
         {
             return Err(Error::unavailable(format!(
-                "pool `{}` does not answer: {stuck} calls are stuck in it",
-                self.shared.name
+                "{} does not answer: {stuck} calls are stuck in it",
+                self.shared.owner
             )));
         }
         state.queue.push_back(task);
@@ -128,7 +145,7 @@ impl Threads {
         } else if state.threads < self.shared.limit {
             let shared = self.shared.clone();
             let started = thread::Builder::new()
-                .name(format!("pool {}", shared.name))
+                .name(shared.owner.replace('`', ""))
                 .stack_size(512 << 10)
                 .spawn(move || work(&shared));
             match started {
@@ -146,6 +163,14 @@ impl Threads {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn pool(name: &str) -> String {
+    format!("pool `{name}`")
+}
+
+fn repository(name: &str) -> String {
+    format!("repository `{name}`")
 }
 
 fn stuck(running: &HashMap<u64, Instant>) -> u64 {

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWrite
 use super::usage::Measure;
 use crate::{
     catalog::{Record, Snapshot, SnapshotState, State},
-    journal::{Client, Key, Reference},
+    journal::{Client, Key, LastBackup, Reference},
 };
 
 /// One volume.
@@ -65,6 +65,8 @@ pub(super) struct Life {
     pub(super) idle_since: Option<Instant>,
     /// Snapshots that a task is taking or deleting now: recovery leaves them alone.
     pub(super) at_work: BTreeSet<SnapshotId>,
+    /// Its last backup, as this host remembers it.
+    pub(super) last_backup: Option<LastBackup>,
     /// How many clones are being made of each snapshot now.
     pub(super) read: BTreeMap<SnapshotId, u64>,
 }
@@ -92,6 +94,7 @@ impl Volume {
                 count_after: None,
                 idle_since: None,
                 at_work: BTreeSet::new(),
+                last_backup: None,
                 read: BTreeMap::new(),
             }),
         })
@@ -147,8 +150,9 @@ impl Volume {
         let taken = tokio::time::timeout_at(deadline, self.content.clone().write_owned()).await;
         taken.map_err(|_| {
             let name = self.read(|life| life.record.name.clone());
-            Error::busy(format!("the content of volume `{name}` is being copied"))
-                .with_hint("`berth job ls` shows the snapshot or clone; wait for it or cancel it")
+            Error::busy(format!("the content of volume `{name}` is being copied")).with_hint(
+                "`berth job ls` shows the snapshot, clone or backup; wait for it or cancel it",
+            )
         })
     }
 

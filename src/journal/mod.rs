@@ -1,12 +1,18 @@
-//! What only this host knows: references, jobs, and what was brought to rest.
+//! What only this host knows: references, jobs, what was brought to rest, and what
+//! it remembers of backups.
 //!
 //! Whether a volume is attached is not written down for directories: the mount
 //! table says it, and is believed before any record.
 
+mod backups;
 mod jobs;
 mod quiesced;
 mod references;
 
+pub use backups::{
+    LastBackup, Remembered, delete_last_backup, load_last_backups, load_repositories,
+    put_last_backup, put_repository,
+};
 pub use jobs::{delete_job, load_jobs, put_job};
 pub use quiesced::{Quiesced, Wake, delete_quiesced, load_quiesced, put_quiesced};
 pub use references::{

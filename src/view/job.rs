@@ -8,12 +8,16 @@ use serde::{Deserialize, Serialize};
 pub struct JobView {
     /// Its id.
     pub id: String,
-    /// What it does: `create`, `mount`, `purge`, `rebuild`, `snapshot`, `rollback`.
+    /// What it does: `create`, `mount`, `purge`, `rebuild`, `snapshot`, `rollback`,
+    /// `backup`, `verify`, `check`, `prune`, `copy`.
     pub kind: String,
     /// The volume it works on, if it is one.
     pub volume: Option<String>,
     /// The pool it works on.
     pub pool: Option<String>,
+    /// The repository it works on, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
     /// Where it is.
     pub state: JobState,
     /// How far it is.

@@ -3,23 +3,28 @@
 //!
 //! Field names are kebab-case, times RFC 3339 UTC, sizes bytes.
 
+mod backup;
 mod diagnosis;
 mod error;
 mod info;
 mod job;
 mod pool;
+mod repository;
 mod request;
 mod snapshot;
 mod volume;
 
+pub use backup::{BackupView, Backups};
 pub use diagnosis::{Diagnosis, Finding, Severity};
 pub use error::{ErrorBody, ErrorDetail};
 pub use info::Info;
 pub use job::{JobState, JobView, ProgressView};
 pub use pool::PoolView;
+pub use repository::{KeyView, RepositoryView};
 pub use request::{
-    CreateSnapshot, CreateVolume, Grow, Grown, MountVolume, Mounted, Rebuild, Repair, ResizeVolume,
-    RollBack, SetVolume,
+    AddKey, CheckRepository, CopyBackups, CreateBackup, CreateSnapshot, CreateVolume, Grow, Grown,
+    MountVolume, Mounted, PruneRepository, Rebuild, Repair, ResizeVolume, RollBack, SetVolume,
+    VerifyBackups,
 };
 pub use snapshot::SnapshotView;
 pub use volume::VolumeView;

@@ -42,6 +42,68 @@ pub struct CreateSnapshot {
     pub quiesce: Option<String>,
 }
 
+/// `POST /v1/volumes/NAME/backups`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CreateBackup {
+    /// The snapshot's name in the volume; its content now, if absent.
+    #[serde(default)]
+    pub snapshot: Option<String>,
+    /// The repository; the default one, if absent.
+    #[serde(default)]
+    pub repository: Option<String>,
+}
+
+/// `POST /v1/backups/verify`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct VerifyBackups {
+    /// Which, by the first digits of their ids; all, if there are none.
+    #[serde(default)]
+    pub ids: Vec<String>,
+    /// In this repository only.
+    #[serde(default)]
+    pub repository: Option<String>,
+}
+
+/// `POST /v1/repositories/NAME/check`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CheckRepository {
+    /// All data is read back, too.
+    #[serde(default)]
+    pub read_data: bool,
+}
+
+/// `POST /v1/repositories/NAME/prune`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PruneRepository {
+    /// Only say what would be freed.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// `POST /v1/repositories/NAME/copy`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CopyBackups {
+    /// The repository that they are copied into.
+    pub to: String,
+    /// Which, by the first digits of their ids; all, if there are none.
+    #[serde(default)]
+    pub ids: Vec<String>,
+}
+
+/// `POST /v1/repositories/NAME/keys`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct AddKey {
+    /// A file on the daemon's host whose first line opens the repository from now
+    /// on, too. An absolute path.
+    pub password_file: std::path::PathBuf,
+}
+
 /// `POST /v1/volumes/NAME/repair`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

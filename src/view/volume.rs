@@ -39,6 +39,12 @@ pub struct VolumeView {
     pub snapshots: u64,
     /// When it was last backed up.
     pub last_backup: Option<Timestamp>,
+    /// That backup's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_backup_id: Option<String>,
+    /// The repository it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_backup_repository: Option<String>,
     /// The host it is on, by name.
     pub host: String,
     /// What can be done with it: `mount`, `set`, …

@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod fallback;
 pub mod route;
+pub mod vault;
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -155,6 +156,7 @@ async fn ask(engine: &Arc<Engine>, route: Route, body: &[u8]) -> Result<Reply> {
             let request: Grow = read_or_default(body)?;
             json(&engine.grow(&pool, request.size).await?)
         }
+        Route::Vault(route) => vault::ask(engine, route, body).await?,
         Route::Jobs => json(&engine.jobs()),
         Route::Job(id) => json(&engine.job(&id)?),
         Route::WaitJob { id, seconds } => {
@@ -180,6 +182,7 @@ async fn look(engine: &Arc<Engine>, route: &Route) {
         | Route::Mount(name)
         | Route::RollBack(name)
         | Route::CreateSnapshot(name)
+        | Route::Vault(vault::Vault::CreateBackup(name))
         | Route::RemoveSnapshot { volume: name, .. } => engine.freshen(name).await,
         _ => {}
     }

@@ -195,6 +195,8 @@ mod tests {
             created: "2026-01-02T03:04:05Z".parse().expect("a time"),
             snapshots: 0,
             last_backup: None,
+            last_backup_id: None,
+            last_backup_repository: None,
             host: "one".to_owned(),
             capabilities: Vec::new(),
             options: Options::default(),

@@ -1,0 +1,129 @@
+//! Repositories and backups by the built binary, beside stock `restic`.
+
+mod backups;
+mod interrupted;
+mod repositories;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use support::{
+    daemon::{Daemon, Setup},
+    stage::Stage,
+};
+
+/// A daemon with repositories beside its pool.
+struct House {
+    daemon: Daemon,
+    stage: Stage,
+}
+
+impl House {
+    /// Without a configuration file.
+    fn new() -> Self {
+        Self::with(|setup, _| setup)
+    }
+
+    /// With these repositories, each in a folder of its name.
+    fn named(names: &[&str]) -> Self {
+        Self::with(|setup, stage| {
+            let section = |name: &&str| {
+                let url = stage.join(name).display().to_string();
+                format!("[repositories.{name}]\nurl = \"{url}\"\n")
+            };
+            let text: String = names.iter().map(section).collect();
+            setup.config(stage, &text)
+        })
+    }
+
+    fn with(change: impl FnOnce(Setup, &Stage) -> Setup) -> Self {
+        support::namespace::apart();
+        let stage = Stage::new("vault");
+        let daemon = change(Setup::new(&stage), &stage).env("TZ", "UTC").start();
+        Self { daemon, stage }
+    }
+
+    /// What a command that must succeed prints.
+    #[track_caller]
+    fn ok(&self, words: &[&str]) -> String {
+        self.daemon.ok(words)
+    }
+
+    /// The JSON of a command that must succeed.
+    #[track_caller]
+    fn json(&self, words: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[words, &["--json"]].concat())).expect("JSON on stdout")
+    }
+
+    /// The errors of a command that must fail with this exit code.
+    #[track_caller]
+    fn refused(&self, words: &[&str], code: i32) -> String {
+        let output = self.daemon.berth(words);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {text}");
+        text
+    }
+
+    /// The built-in repository.
+    fn built_in(&self) -> PathBuf {
+        self.daemon.setup.root.join("repositories/default")
+    }
+
+    /// Where the key of a repository is.
+    fn key(&self, name: &str) -> PathBuf {
+        self.daemon.setup.root.join(format!("repositories/{name}.key"))
+    }
+
+    /// A volume with a file of its name in it.
+    #[track_caller]
+    fn volume(&self, name: &str) {
+        self.ok(&["volume", "create", name]);
+        self.write(name, "file", name.as_bytes());
+    }
+
+    /// Writes a file into the volume.
+    fn write(&self, name: &str, file: &str, bytes: &[u8]) {
+        fs::write(self.daemon.data(name).join(file), bytes).expect("a file in the volume");
+    }
+
+    /// What doctor says of a repository: severity and message, a pair each.
+    #[track_caller]
+    fn doctor(&self, name: &str) -> Vec<(String, String)> {
+        let output = self.daemon.berth(&["doctor", "--json"]);
+        let all: Value = serde_json::from_slice(&output.stdout).expect("JSON on stdout");
+        let subject = format!("repository `{name}`");
+        let findings = all["findings"].as_array().expect("a list").iter();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        findings
+            .filter(|finding| finding["subject"] == subject.as_str())
+            .map(|finding| (text(&finding["severity"]), text(&finding["message"])))
+            .collect()
+    }
+}
+
+/// Stock restic on a repository.
+fn restic(repository: &Path, key: &Path, words: &[&str]) -> Output {
+    Command::new("restic")
+        .args(["--no-cache", "--repo"])
+        .arg(repository)
+        .arg("--password-file")
+        .arg(key)
+        .args(words)
+        .output()
+        .expect("restic is installed")
+}
+
+/// What restic, which must succeed, prints.
+#[track_caller]
+fn restic_ok(repository: &Path, key: &Path, words: &[&str]) -> String {
+    let output = restic(repository, key, words);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "restic {words:?}: {errors}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
