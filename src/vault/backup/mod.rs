@@ -10,9 +10,9 @@
 //! |---|---|
 //! | [`label`] | the tags of a snapshot, from which listings are made |
 //! | [`description`] | `volume.json` |
+//! | [`tree`] | backups of trees |
 //! | [`image`] | backups of images |
 //! | [`record`] | the end of a backup: the snapshot that makes it one |
-//! | [`tree`] | backing up a tree |
 
 pub mod description;
 pub mod image;
