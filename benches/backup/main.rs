@@ -47,6 +47,8 @@ struct Measured {
     taken: Taken,
     /// Bytes by which the repository grew.
     added: u64,
+    /// Seconds that a sync of what was restored took after it; Berth's is part of its run.
+    sync: f64,
 }
 
 fn main() {
@@ -97,7 +99,7 @@ fn images(stage: &Path, table: &mut Table) {
                 }
                 let before = size(place);
                 let taken = rival.back_up(place, What::Image, &image, number, changed);
-                keep(&mut log, rival, name, taken, size(place) - before);
+                keep(&mut log, rival, name, taken, size(place) - before, 0.0);
             }
         };
         step("first", None, 1);
@@ -110,7 +112,8 @@ fn images(stage: &Path, table: &mut Table) {
         for (rival, place) in rivals.iter().zip(&places) {
             let target = stage.join("restored");
             let taken = rival.restore(place, What::Image, &target, 3);
-            keep(&mut log, rival, "restore", taken, 0);
+            let synced = sync(&target);
+            keep(&mut log, rival, "restore", taken, 0, synced);
             let same = Command::new("cmp").arg(&image).arg(find(&target)).status();
             assert!(same.expect("cmp runs").success(), "{rival:?} restored something else");
             fs::remove_dir_all(&target).expect("removed");
@@ -149,7 +152,8 @@ fn images(stage: &Path, table: &mut Table) {
 /// 50,000 small files.
 fn trees(stage: &Path, table: &mut Table) {
     let tree = stage.join("tree");
-    material::tree(&tree, material::FILES);
+    // 386 MiB in all.
+    material::tree(&tree, material::FILES, 15 << 10);
     let mut log = Log::new();
     let rivals = Rival::all();
     for _ in 0..ROUNDS {
@@ -161,13 +165,14 @@ fn trees(stage: &Path, table: &mut Table) {
                 }
                 let before = size(place);
                 let taken = rival.back_up(place, What::Tree, &tree, number, None);
-                keep(&mut log, rival, name, taken, size(place) - before);
+                keep(&mut log, rival, name, taken, size(place) - before, 0.0);
             }
         }
         for (rival, place) in rivals.iter().zip(&places) {
             let target = stage.join("restored");
             let taken = rival.restore(place, What::Tree, &target, 2);
-            keep(&mut log, rival, "restore", taken, 0);
+            let synced = sync(&target);
+            keep(&mut log, rival, "restore", taken, 0, synced);
             fs::remove_dir_all(&target).expect("removed");
         }
         clear(&places);
@@ -181,7 +186,7 @@ fn trees(stage: &Path, table: &mut Table) {
 /// A million files, for their memory; Berth alone.
 fn million(stage: &Path, table: &mut Table) {
     let tree = stage.join("tree");
-    material::tree(&tree, 1_000_000);
+    material::tree(&tree, 1_000_000, 1024);
     let place = place(stage, &Rival::Berth);
     Rival::Berth.init(&place);
     for (number, name) in [(1, "first"), (2, "second")] {
@@ -234,6 +239,15 @@ fn report(
         let opened: f64 =
             own.taken.output.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
         let daemon = current.taken.wall.as_secs_f64() / (own.taken.wall.as_secs_f64() - opened);
+        if *step == "restore" {
+            let times = (current.taken.wall.as_secs_f64() + current.sync)
+                / (own.taken.wall.as_secs_f64() + own.sync);
+            table.row(
+                &format!("{title}, {step}: {} and a sync over Berth", rivals[1].name()),
+                &format!("{times:.2}"),
+                target,
+            );
+        }
         table.row(
             &format!("{title}, {step}: {} over Berth", rivals[1].name()),
             &format!("{times:.2} ({daemon:.2} without opening)"),
@@ -242,8 +256,16 @@ fn report(
     }
 }
 
-fn keep(log: &mut Log, rival: &Rival, step: &'static str, taken: Taken, added: u64) {
-    log.entry((rival.name(), step)).or_default().push(Measured { taken, added });
+fn keep(log: &mut Log, rival: &Rival, step: &'static str, taken: Taken, added: u64, sync: f64) {
+    log.entry((rival.name(), step)).or_default().push(Measured { taken, added, sync });
+}
+
+/// How long it takes until what is below `path` is on stable storage, in seconds.
+fn sync(path: &Path) -> f64 {
+    let begin = Instant::now();
+    let done = Command::new("sync").arg("-f").arg(path).status().expect("sync runs");
+    assert!(done.success(), "synced");
+    begin.elapsed().as_secs_f64()
 }
 
 /// The run whose time is the median.

@@ -114,16 +114,15 @@ pub(crate) fn change(path: &Path, size: u64, seed: u64) -> Vec<(u64, u64)> {
     changed.into_iter().map(|at| (at, size)).collect()
 }
 
-/// 50,000 files of 386 MiB in all, 500 in a directory: sizes of 1 to 15 KiB, half of
-/// them text.
-pub(crate) fn tree(top: &Path, files: u64) {
+/// Files of 1 KiB to `largest` bytes, 500 in a directory, half of them text.
+pub(crate) fn tree(top: &Path, files: u64, largest: u64) {
     let mut dice = Dice::new(2);
     for number in 0..files {
         let directory = top.join(format!("d{:04}", number / 500));
         if number % 500 == 0 {
             fs::create_dir_all(&directory).expect("a fresh directory");
         }
-        let length = usize::try_from(1024 + dice.below(14 << 10)).expect("small");
+        let length = usize::try_from(1024 + dice.below(largest - 1023)).expect("small");
         let bytes = if number % 2 == 0 { dice.text(length) } else { dice.noise(length) };
         fs::write(directory.join(format!("f{number:07}")), bytes).expect("there is space");
     }
