@@ -5,12 +5,13 @@
 //! a program of its own, opening the repository included. Nothing fails here: the figures
 //! are reported beside their targets.
 //!
-//! `BERTH_BENCH_ONLY` names the parts to measure (`image`, `tree`, `million`), with commas
-//! between; `million` is measured only when it is named.
+//! `BERTH_BENCH_ONLY` names the parts to measure (`image`, `tree`, `line`, `million`), with
+//! commas between; `million` is measured only when it is named.
 
 #[path = "../support/figures.rs"]
 #[allow(dead_code, reason = "shared with the other benchmarks")]
 mod figures;
+mod line;
 mod material;
 #[path = "../../tests/support/mounts.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests")]
@@ -20,6 +21,8 @@ mod rivals;
 mod run;
 #[path = "../support/stage.rs"]
 mod stage;
+#[path = "../../src/vault/tests/support/mod.rs"]
+mod support;
 
 use std::{
     collections::BTreeMap,
@@ -69,6 +72,9 @@ fn main() {
     }
     if only.is_empty() || named("tree") {
         trees(stage.path(), &mut table);
+    }
+    if only.is_empty() || named("line") {
+        line::measure(stage.path(), &mut table);
     }
     if named("million") {
         million(stage.path(), &mut table);

@@ -21,15 +21,22 @@ use berth_vault::{
     },
     repository::Who,
     restore,
-    store::directory::Directory,
+    store::{
+        Store,
+        directory::Directory,
+        s3::{Credentials, S3 as S3Store, S3Settings},
+    },
 };
 use jiff::Timestamp;
 
 use crate::{
     rivals::PASSWORD,
     run::{Taken, run},
+    support::{BUCKET, S3Server},
 };
 
+/// What a place on S3 begins with, before `PREFIX+ENDPOINT`.
+pub(crate) const S3: &str = "s3+";
 /// The word by which this program plays Berth.
 pub(crate) const WORD: &str = "--own";
 
@@ -48,11 +55,10 @@ pub(crate) fn play(arguments: &[String]) {
     let begin = Instant::now();
     match words.as_slice() {
         ["init", repository] => {
-            let store = Arc::new(Directory::new(*repository));
-            Repository::init(&op(), "bench", store, &password(), who()).expect("made");
+            Repository::init(&op(), "bench", store(repository), &password(), who()).expect("made");
         }
         [verb, repository, rest @ ..] => {
-            let store = Arc::new(Directory::new(*repository));
+            let store = store(repository);
             let repository =
                 Repository::open(&op(), "bench", store, &password(), who()).expect("opens");
             let opened = begin.elapsed();
@@ -156,6 +162,22 @@ fn extents(list: &str) -> Vec<Extent> {
         .filter_map(|line| line.split_once(' '))
         .map(|(offset, length)| Extent { offset: number(offset), length: number(length) })
         .collect()
+}
+
+fn store(place: &str) -> Arc<dyn Store> {
+    let Some((prefix, endpoint)) = place.strip_prefix(S3).and_then(|rest| rest.split_once('+'))
+    else {
+        return Arc::new(Directory::new(place));
+    };
+    let [(_, key_id), (_, secret)] = S3Server::key();
+    let settings = S3Settings {
+        bucket: BUCKET.to_owned(),
+        prefix: prefix.to_owned(),
+        endpoint: Some(endpoint.to_owned()),
+        credentials: Credentials::Given { key_id: key_id.to_owned(), secret: secret.to_owned() },
+        ..S3Settings::default()
+    };
+    Arc::new(S3Store::open(settings).expect("settings that fit"))
 }
 
 fn op() -> Op {
