@@ -30,9 +30,9 @@ const READ: u64 = 4 << 20;
 const GAP: u64 = 64 << 10;
 /// The largest sealed blob, in bytes: one of [`LARGEST`] that did not compress.
 const LARGEST_SEALED: u64 = LARGEST as u64 + (1 << 20);
-/// Threads: over a network more than there are processors, since most of them wait.
+/// Threads: somewhat more than there are processors, since some of them wait.
 const FEWEST: usize = 4;
-/// And at most, since each holds a read.
+/// And at most, since each holds a read; over a network, where most of them wait.
 const MOST: usize = 16;
 
 /// A wish for a blob.
@@ -112,8 +112,9 @@ impl Fetch<'_> {
             }
         };
         thread::scope(|scope| {
-            let others: Vec<_> =
-                (1..threads().min(pieces.len())).map(|_| scope.spawn(guarded)).collect();
+            let others: Vec<_> = (1..threads(self.repository).min(pieces.len()))
+                .map(|_| scope.spawn(guarded))
+                .collect();
             guarded();
             for other in others {
                 other.join().map_err(|_| Error::internal("a reader of blobs panicked"))?;
@@ -239,7 +240,10 @@ fn lost(error: Error) -> Error {
     }
 }
 
-fn threads() -> usize {
+fn threads(repository: &Repository) -> usize {
+    if repository.store().is_distant() {
+        return MOST;
+    }
     let processors = thread::available_parallelism().map_or(1, usize::from);
     (2 * processors).clamp(FEWEST, MOST)
 }

@@ -123,8 +123,8 @@ impl<S: Store + ?Sized> Store for Limited<S> {
         self.inner.sweep(op)
     }
 
-    fn parallel(&self) -> usize {
-        self.inner.parallel()
+    fn is_distant(&self) -> bool {
+        self.inner.is_distant()
     }
 }
 

@@ -81,9 +81,9 @@ pub trait Store: Debug + Send + Sync {
     /// Removes what writes that were cut off left; under an exclusive lock.
     fn sweep(&self, op: &Op) -> Result<()>;
 
-    /// How many packs are best written side by side: more where round trips decide.
-    fn parallel(&self) -> usize {
-        2
+    /// Whether round trips decide how fast it is: then more is asked for at a time.
+    fn is_distant(&self) -> bool {
+        false
     }
 }
 

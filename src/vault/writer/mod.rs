@@ -1,7 +1,7 @@
 //! Writing: blobs in, packs and their index out.
 //!
 //! ```text
-//! threads of the caller               threads of the writer (Store::parallel)
+//! threads of the caller               threads of the writer
 //! hash · known? · compress · seal ─▶ pack ─▶ store ─▶ index, now and then
 //! ```
 //!
@@ -43,6 +43,9 @@ use crate::{
     repository::{Index, LEVEL, Repository},
 };
 
+/// How many packs are written side by side, on a disk and over a network.
+const NEAR: usize = 2;
+const DISTANT: usize = 4;
 /// What all packs in memory may come to, in bytes; those of trees come on top.
 const MEMORY: usize = 96 << 20;
 /// The smallest and the largest size of a full pack, in bytes. restic wants 4 to 128 MiB.
@@ -103,7 +106,7 @@ impl Writer {
     /// # Errors
     /// The kernel's, for threads.
     pub fn new(repository: &Repository, index: Arc<Index>, op: &Op) -> Result<Self> {
-        let parallel = repository.store().parallel().max(1);
+        let parallel = if repository.store().is_distant() { DISTANT } else { NEAR };
         let size = (MEMORY / (parallel + 1)).clamp(SIZES.0, SIZES.1);
         Ok(Self {
             key: repository.key().clone(),

@@ -37,7 +37,7 @@ pub use credentials::Credentials;
 use failure::{Asked, Failure};
 use futures_util::StreamExt as _;
 use object_store::{
-    GetOptions, GetRange, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode,
+    GetOptions, GetRange, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode, PutPayload,
     aws::AmazonS3, path::Path,
 };
 pub use profile::SharedFiles;
@@ -64,6 +64,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const LATELY: Duration = Duration::from_mins(5);
 /// What is reserved at most on the word of a server.
 const RESERVED: u64 = 64 << 20;
+/// How much of a body is handed on at a time, in bytes.
+const PIECE: usize = 256 << 10;
 
 /// The store.
 pub struct S3 {
@@ -193,7 +195,7 @@ impl S3 {
 
     async fn put(&self, path: &Path, bytes: Bytes, mode: PutMode) -> Result<(), Failure> {
         let limit = self.patience() + Duration::from_secs(bytes.len() as u64 / SLOWEST);
-        patient(limit, self.client.put_opts(path, bytes.into(), mode.into())).await.map(drop)
+        patient(limit, self.client.put_opts(path, in_pieces(&bytes), mode.into())).await.map(drop)
     }
 
     /// Writes the one file that must not be there yet.
@@ -307,11 +309,15 @@ impl Store for S3 {
         op.check()
     }
 
-    // Round trips decide: what is on its way hides them. Four packs of 32 MiB at most are
-    // in memory then.
-    fn parallel(&self) -> usize {
-        4
+    fn is_distant(&self) -> bool {
+        true
     }
+}
+
+/// The bytes in pieces, without a copy: of a body in one piece hyper makes one.
+fn in_pieces(bytes: &Bytes) -> PutPayload {
+    let starts = (0..bytes.len()).step_by(PIECE);
+    starts.map(|at| bytes.slice(at..(at + PIECE).min(bytes.len()))).collect()
 }
 
 /// Waits for an answer so long and no longer.
