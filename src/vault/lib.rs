@@ -19,6 +19,9 @@
 //! | [`repository`] | one that is open: key, files by kind, the index |
 //! | [`writer`] | blobs in, packs and their index out |
 //! | [`restore`] | content out of a backup |
+//! | [`verify`] | reading all that backups need |
+//! | [`check`] | the whole repository: is all of it there, and whole |
+//! | `survey` | what snapshots are made of |
 //!
 //! Invariants:
 //! - A snapshot is written when everything that it needs is on stable storage and
@@ -28,11 +31,14 @@
 //! - No panic, whatever is in a repository.
 
 pub mod backup;
+pub mod check;
 pub mod format;
 pub mod lock;
 pub mod repository;
 pub mod restore;
 pub mod store;
+mod survey;
+pub mod verify;
 pub mod writer;
 
 pub use backup::Backup;

@@ -42,7 +42,7 @@ use nix::{
 };
 
 pub use self::{
-    fresh::{Attributes, Special, furnish},
+    fresh::{Attributes, Extended, Special, furnish},
     tour::Entry,
 };
 use crate::{durable, failpoint};

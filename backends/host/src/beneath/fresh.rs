@@ -46,8 +46,11 @@ pub struct Attributes<'a> {
     /// Time of modification in seconds and nanoseconds; now if absent.
     pub modified: Option<(i64, u32)>,
     /// Extended attributes: name and value.
-    pub extended: &'a [(Box<CStr>, Box<[u8]>)],
+    pub extended: &'a [Extended],
 }
+
+/// Name and value of an extended attribute.
+pub type Extended = (Box<CStr>, Box<[u8]>);
 
 /// What is neither file nor directory nor link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,99 @@
+//! Repositories that stock restic made, and forged ones that no tool would make.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(unreachable_pub, reason = "one source for many test crates")]
+
+pub mod forge;
+pub mod odd;
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use berth_api::{Op, VolumeId};
+use berth_vault::{Backup, Password, Repository, repository::Who, store::directory::Directory};
+use tempfile::TempDir;
+
+/// What opens every repository here.
+const PASSWORD: &str = "for tests only";
+
+/// A stage with a repository in `repo`, and room beside it.
+#[derive(Debug)]
+pub struct Stock {
+    stage: TempDir,
+}
+
+impl Stock {
+    /// A new repository, made by restic.
+    pub fn new() -> Self {
+        let stage = Self::empty();
+        stage.restic(stage.path(""), &["init"]);
+        stage
+    }
+
+    /// No repository yet.
+    pub fn empty() -> Self {
+        let stage = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        Self { stage }
+    }
+
+    /// A place on the stage.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.stage.path().join(name)
+    }
+
+    /// Runs restic in `place`, which must go well.
+    pub fn restic(&self, place: impl AsRef<Path>, arguments: &[&str]) -> String {
+        let mut command = Command::new("restic");
+        command.arg("--repo").arg(self.path("repo")).arg("--no-cache").args(arguments);
+        command.env("RESTIC_PASSWORD", PASSWORD).current_dir(place);
+        run(&mut command)
+    }
+
+    /// Backs `PLACE/data` up with restic, as a backup of the volume `name`.
+    pub fn back_up(&self, place: &Path, name: &str) {
+        let (volume, id) = (format!("volume={name}"), format!("volume-id={}", VolumeId::random()));
+        let tags = ["--tag", "berth", "--tag", &volume, "--tag", &id];
+        self.restic(place, &[&["backup", "--with-atime", "data"], tags.as_slice()].concat());
+    }
+
+    /// The repository, opened by us.
+    pub fn open(&self) -> Repository {
+        let store = Arc::new(Directory::new(self.path("repo")));
+        let password = Password::new(PASSWORD.as_bytes());
+        Repository::open(&op(), "test", store, &password, who()).expect("it opens")
+    }
+
+    /// A repository of our own making.
+    pub fn init(&self) -> Repository {
+        let store = Arc::new(Directory::new(self.path("repo")));
+        let password = Password::new(PASSWORD.as_bytes());
+        Repository::init(&op(), "test", store, &password, who()).expect("it is made")
+    }
+}
+
+/// The backups in a repository, oldest first.
+pub fn backups(repository: &Repository) -> Vec<Backup> {
+    let found = repository.snapshots(&op()).expect("snapshots");
+    found.into_iter().filter_map(|(id, file)| Backup::of(id, file)).collect()
+}
+
+/// An operation with time enough.
+pub fn op() -> Op {
+    Op::new(Duration::from_secs(600))
+}
+
+/// Runs a command that must go well.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().expect("it runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn who() -> Who {
+    Who { hostname: "alpha".to_owned(), username: "root".to_owned() }
+}
