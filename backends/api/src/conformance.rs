@@ -16,12 +16,14 @@
 
 pub mod content;
 pub mod directory;
+pub mod filled;
 pub mod foreign;
 pub mod hostile;
 pub mod identity;
 pub mod lifecycle;
 pub mod limited;
 pub mod planted;
+pub mod replaced;
 pub mod snapshots;
 pub mod strays;
 
@@ -67,6 +69,9 @@ macro_rules! conformance {
                 owner_and_mode_are_in_force, changed_options_are_in_force,
                 options_are_in_force_before_they_are_described,
                 what_a_container_changed_stays, describe_writes_the_sidecar;
+            filled: a_volume_is_made_of_what_is_put_there, what_is_put_there_has_owner_and_mode,
+                a_failed_fill_leaves_a_half, a_cancelled_fill_leaves_a_half,
+                what_is_in_the_trash_is_not_filled, the_content_is_what_a_volume_holds;
             identity: a_new_place_becomes_a_pool, an_identity_stays,
                 another_host_is_refused_until_it_takes_over, another_pool_is_refused,
                 a_known_pool_is_never_made_anew, nothing_works_before_the_identity_is_known;
@@ -82,7 +87,8 @@ macro_rules! limited_conformance {
         $crate::conformance_cases! { $stage;
             limited: a_limit_holds, a_limit_is_of_one_volume, a_limit_changes,
                 what_a_volume_takes_is_known, the_trash_keeps_the_limit,
-                renames_within_a_volume_work;
+                renames_within_a_volume_work, a_limit_holds_for_what_is_put_there,
+                replaced_content_is_counted;
         }
     };
 }
@@ -99,6 +105,9 @@ macro_rules! snapshot_conformance {
                 an_unbegun_rollback_is_undone, snapshots_go_into_the_trash_and_back,
                 snapshots_of_what_is_absent, forged_snapshot_handles_are_refused,
                 a_cancelled_snapshot_is_a_half;
+            replaced: the_content_of_a_snapshot_stays, no_content_of_what_is_no_snapshot,
+                a_replacement_keeps_what_was_there, a_replacement_has_owner_and_mode,
+                a_failed_replacement_changes_nothing, nothing_is_replaced_where_nothing_is;
         }
     };
 }
@@ -122,7 +131,8 @@ macro_rules! directory_conformance {
             strays: a_link_in_the_snapshots_place, entries_that_are_no_snapshots,
                 a_half_snapshot_is_never_whole, the_description_of_another_snapshot,
                 an_interrupted_rollback_goes_on, an_exchanged_rollback_is_not_undone,
-                a_rollback_that_nobody_remembers, links_and_pipes_in_the_content;
+                a_rollback_that_nobody_remembers, a_half_replacement_begins_anew,
+                a_whole_replacement_is_not_filled_again, links_and_pipes_in_the_content;
             foreign: a_sidecar_that_is_no_file, a_sidecar_behind_a_link,
                 an_identity_behind_a_link, the_content_of_another_volume, two_of_one_id,
                 odd_names_and_closed_folders, a_tree_deeper_than_the_stack;

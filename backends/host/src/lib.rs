@@ -11,6 +11,7 @@
 //! | [`durable`] | files and directory entries that survive a power cut |
 //! | [`backing`] | files that stand behind a block device |
 //! | [`beneath`] | directories opened beneath a root, walks by descriptor, copies of trees |
+//! | [`image`] | images of file systems, mounted to be read |
 //! | [`loopdev`] | loop devices |
 //! | [`command`] | external programs |
 //! | [`mounts`] | the mount table, bind mounts, unmounts |
@@ -30,6 +31,7 @@ pub mod command;
 pub mod durable;
 pub mod failpoint;
 pub mod holders;
+pub mod image;
 pub mod label;
 pub mod lock;
 pub mod loopdev;

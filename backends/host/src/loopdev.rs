@@ -11,7 +11,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     os::{
-        fd::{AsFd, AsRawFd as _},
+        fd::{AsFd, AsRawFd as _, BorrowedFd},
         unix::fs::FileTypeExt as _,
     },
     path::{Path, PathBuf},
@@ -29,6 +29,7 @@ const CONTROL: &str = "/dev/loop-control";
 const TRIES: u32 = 64;
 
 /// Flags of `linux/loop.h`.
+const READ_ONLY: u32 = 1;
 const AUTOCLEAR: u32 = 4;
 const DIRECT_IO: u32 = 16;
 
@@ -122,16 +123,29 @@ impl LoopDevice {
     /// # Errors
     /// The kernel's; the file is free again then.
     pub fn attach(file: impl AsFd, block_size: u32) -> io::Result<Self> {
-        let file = file.as_fd();
+        Self::with(file.as_fd(), block_size, DIRECT_IO)
+    }
+
+    /// A new device as [`attach`](Self::attach) makes it, which cannot be written. What
+    /// the page cache has of `file` is used. It was opened for reading only.
+    ///
+    /// # Errors
+    /// The kernel's; the file is free again then.
+    pub fn attach_read_only(file: impl AsFd, block_size: u32) -> io::Result<Self> {
+        Self::with(file.as_fd(), block_size, READ_ONLY)
+    }
+
+    fn with(file: BorrowedFd<'_>, block_size: u32, flags: u32) -> io::Result<Self> {
         let control = OpenOptions::new().read(true).write(true).open(CONTROL)?;
         for _ in 0..TRIES {
             failpoint::hit("loopdev.get-free")?;
             #[expect(unsafe_code, reason = "an ioctl without an argument")]
             let number = unsafe { call::get_free(control.as_raw_fd())? };
             let path = format!("/dev/loop{number}");
-            let device = Self::open(Path::new(&path), OpenOptions::new().read(true).write(true))?;
+            let write = flags & READ_ONLY == 0;
+            let device = Self::open(Path::new(&path), OpenOptions::new().read(true).write(write))?;
             let descriptor = file.as_raw_fd();
-            let configured = match device.configure(descriptor, block_size) {
+            let configured = match device.configure(descriptor, block_size, flags) {
                 // Before 5.8 the call is unknown.
                 Err(Errno::EINVAL | Errno::ENOTTY) => device.set_up(descriptor, block_size),
                 other => other,
@@ -214,11 +228,11 @@ impl LoopDevice {
     }
 
     /// All in one call: nothing half done is ever seen.
-    fn configure(&self, descriptor: i32, block_size: u32) -> nix::Result<()> {
+    fn configure(&self, descriptor: i32, block_size: u32, flags: u32) -> nix::Result<()> {
         let configuration = Configuration {
             descriptor: descriptor.cast_unsigned(),
             block_size,
-            status: Status::new(AUTOCLEAR | DIRECT_IO),
+            status: Status::new(AUTOCLEAR | flags),
             reserved: [0; 8],
         };
         hit(failpoint::hit("loopdev.configure"))?;

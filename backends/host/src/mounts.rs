@@ -1,6 +1,7 @@
 //! The mount table, bind mounts, unmounts.
 
 mod detached;
+mod device;
 mod table;
 
 use std::{
@@ -16,6 +17,7 @@ use nix::{
     sys::stat::{fstat, fstatat},
 };
 
+pub(crate) use self::device::read_unseen;
 pub use self::table::{Mount, Table};
 use crate::failpoint;
 

@@ -41,13 +41,14 @@ impl Tree {
     /// that an interrupted attempt left begins anew.
     ///
     /// # Errors
-    /// Those of `fill`; `Conflict` if the volume is in the trash.
+    /// Those of `fill`; `Exhausted` if it takes more than the limit; `Conflict` if the volume is in the trash.
     pub fn create_from(&self, op: &Op, sidecar: &Sidecar, fill: Fill<'_>) -> Result<Change> {
         let id = sidecar.spec.id;
         let what = || format!("pool `{}`: make volume {id}", self.name);
         self.make_with(sidecar, &what, |opened, folder| {
             let limited = |_: &Dir| self.limit_new(opened, folder, sidecar.spec.options.size);
             content::fill(op, folder, limited, fill).context(what)?;
+            self.refuse_overfull(opened, folder).context(what)?;
             match self.relabelled(folder, id)? {
                 Some(data) => data.sync().context(what),
                 None => Ok(()),
@@ -79,7 +80,12 @@ impl Tree {
         let made = folder.open_dir(DATA);
         let made = made.and_then(|data| adorn(&data, &sidecar.spec.options));
         made.and_then(|()| volumes.sync()).context(what)?;
-        durable::replace(&folder, SIDECAR, &sidecar.to_bytes()).context(what)?;
+        durable::replace(&folder, SIDECAR, &sidecar.to_bytes())
+            .inspect_err(|_| {
+                // A volume that was refused is not complete, if that can be had.
+                let _ = folder.unlink(SIDECAR);
+            })
+            .context(what)?;
         Ok(Change::Done)
     }
 }

@@ -181,6 +181,22 @@ impl Tree {
         Ok(true)
     }
 
+    /// Refuses new content that takes more than its limit: ext4 lets root write past
+    /// any. It was synced, so that all of it is counted.
+    ///
+    /// # Errors
+    /// `Exhausted` if it takes more.
+    pub(crate) fn refuse_overfull(&self, opened: &Opened, folder: &Dir) -> Result<()> {
+        let Ok(state) = self.limits(opened) else { return Ok(()) };
+        match usage_of(folder, &state)? {
+            Usage { used: Some(used), limit: Some(limit) } if used > limit => {
+                let text = format!("its content takes {used}, and its `size` is {limit}");
+                Err(Error::exhausted(text).with_hint("give it a larger `size`"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Gives content that shall take the place of a volume's a project of its
     /// own, and no limit yet. `data` is empty: what is made in it counts.
     ///

@@ -6,8 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Attached, Pool, Stage, op, settled};
-use crate::{Bytes, Handle, Resize, Sidecar, Usage};
+use super::{
+    Attached, Pool, Stage,
+    filled::top,
+    op, refused, settled,
+    snapshots::{of, planned},
+};
+use crate::{
+    Bytes, Context as _, ErrorKind, Handle, Observed, Op, Resize, Result, Sidecar, Target, Usage,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -144,4 +151,43 @@ pub fn renames_within_a_volume_work<S: Stage>() {
     fs::rename(attached.path("a/b"), attached.path("c/b")).expect("moved");
     fs::rename(attached.path("c/b/file"), attached.path("file")).expect("moved");
     assert_eq!(fs::read(attached.path("file")).expect("there"), b"content");
+}
+
+/// As a restore writes: as root, whom ext4 lets write past any limit.
+fn filled(target: Target<'_>, mebibytes: u64) -> Result<()> {
+    let content = vec![b'x'; usize::try_from(mebibytes * MIB).expect("it fits")];
+    fs::write(top(target).join("file"), content).context(|| "write")
+}
+
+/// What does not fit is refused, whatever root may write; what fits is counted.
+pub fn a_limit_holds_for_what_is_put_there<S: Stage>() {
+    let pool = Pool::<S>::new();
+    let (handle, sidecar) = pool.planned("db", &[("size", "4M")]);
+    let fill = |_: &Op, target: Target<'_>| filled(target, 6);
+    let made = settled(|| pool.backend.create_from(&op(), &handle, &sidecar, &fill));
+    let error = refused(made, "more than the limit");
+    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error:?}");
+    let observed = pool.backend.inspect(&op(), &handle).expect("evidence");
+    assert_eq!(observed, Observed::Incomplete);
+    let fill = |_: &Op, target: Target<'_>| filled(target, 3);
+    settled(|| pool.backend.create_from(&op(), &handle, &sidecar, &fill)).expect("it fits");
+    assert_eq!(pool.usage(&handle).limit, Some(Bytes(4 * MIB)));
+    let used = pool.used(&handle);
+    assert!((3 * MIB..3 * MIB + LITTLE).contains(&used), "{used}");
+    assert!(!write(&pool.attach(&handle), "more", 2 * MIB), "it is nearly full");
+}
+
+/// The limit goes over to the new content, and leaves what is kept.
+pub fn replaced_content_is_counted<S: Stage>() {
+    let pool = Pool::<S>::new();
+    let (handle, own) = pool.volume("db", &[("size", "4M")]);
+    assert!(write(&pool.attach(&handle), "old", 3 * MIB));
+    let (kept, description) = planned(&pool, &handle, own.spec.id, "kept");
+    let fill = |_: &Op, target: Target<'_>| filled(target, 2);
+    settled(|| of(&pool).replace(&op(), &handle, &kept, &description, &fill)).expect("replaced");
+    assert_eq!(pool.usage(&handle).limit, Some(Bytes(4 * MIB)));
+    let used = pool.used(&handle);
+    assert!((2 * MIB..2 * MIB + LITTLE).contains(&used), "{used}");
+    assert!(write(&pool.attach(&handle), "more", MIB), "there is room");
+    assert!(!write(&pool.attach(&handle), "most", 2 * MIB), "and no more");
 }

@@ -11,10 +11,11 @@ use std::{
 use super::{
     DirectoryStage, Pool, Sentinel,
     directory::live,
+    filled::one_file,
     op, refused, settled,
     snapshots::{cloned, of, planned, read, taken},
 };
-use crate::{Change, ErrorKind, Handle, Observed, Sidecar};
+use crate::{Change, Error, ErrorKind, Handle, Observed, Op, Sidecar, Target};
 
 fn volume<S: DirectoryStage>(pool: &Pool<S>, text: &str) -> (Handle, Sidecar) {
     let (handle, sidecar) = pool.volume("db", &[]);
@@ -152,6 +153,37 @@ pub fn a_rollback_that_nobody_remembers<S: DirectoryStage>() {
     settled(|| pool.backend.describe(&op(), &handle, &own)).expect("described");
     assert_eq!(read(&pool.attach(&handle), "file").as_deref(), Some("copy"));
     assert_eq!(entries(&folder), ["data", "volume.json"]);
+}
+
+/// What a killed replacement left is not taken for the whole.
+pub fn a_half_replacement_begins_anew<S: DirectoryStage>() {
+    let pool = Pool::<S>::new();
+    let (handle, own) = volume(&pool, "old");
+    let folder = live(&pool, own.spec.id);
+    fs::create_dir_all(folder.join(".rollback/data")).expect("planted");
+    fs::write(folder.join(".rollback/data/half"), "half").expect("planted");
+    let (kept, description) = planned(&pool, &handle, own.spec.id, "kept");
+    settled(|| of(&pool).replace(&op(), &handle, &kept, &description, &one_file))
+        .expect("replaced");
+    assert_eq!(read(&pool.attach(&handle), "file").as_deref(), Some("restored"));
+    assert_eq!(read(&pool.attach(&handle), "half"), None);
+    assert_eq!(entries(&folder), ["data", "snapshots", "volume.json"]);
+}
+
+/// Whole content goes into its place without its source, which may be away by now.
+pub fn a_whole_replacement_is_not_filled_again<S: DirectoryStage>() {
+    let pool = Pool::<S>::new();
+    let (handle, own) = volume(&pool, "old");
+    let folder = live(&pool, own.spec.id);
+    fs::create_dir_all(folder.join(".rollback.ready/data")).expect("planted");
+    fs::write(folder.join(".rollback.ready/data/file"), "whole").expect("planted");
+    let (kept, description) = planned(&pool, &handle, own.spec.id, "kept");
+    let never = |_: &Op, _: Target<'_>| Err(Error::unavailable("the source went away"));
+    settled(|| of(&pool).replace(&op(), &handle, &kept, &description, &never)).expect("replaced");
+    assert_eq!(read(&pool.attach(&handle), "file").as_deref(), Some("whole"));
+    let (_, clone) = cloned(&pool, &handle, Some(&kept), &[]);
+    assert_eq!(read(&clone, "file").as_deref(), Some("old"));
+    assert_eq!(entries(&folder), ["data", "snapshots", "volume.json"]);
 }
 
 /// A link stays a link, a pipe is not read, and nothing outside is.

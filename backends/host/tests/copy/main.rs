@@ -8,6 +8,7 @@ mod disk;
 mod facts;
 mod failing;
 mod holes;
+mod images;
 mod links;
 mod live;
 mod measure;

@@ -6,6 +6,7 @@
 mod budget;
 mod clones;
 mod failure;
+mod fills;
 
 use std::{collections::BTreeMap, env, ffi::OsStr, process::Command};
 
