@@ -10,6 +10,8 @@ mod fresh;
 mod listing;
 mod object;
 mod place;
+mod pool;
+pub mod reading;
 mod removal;
 mod subvolume;
 mod tour;
@@ -43,6 +45,7 @@ use nix::{
 
 pub use self::{
     fresh::{Attributes, Extended, Special, furnish},
+    object::{Stat, Time},
     tour::Entry,
 };
 use crate::{durable, failpoint};

@@ -24,7 +24,6 @@ mod hand;
 mod links;
 mod measure;
 mod origins;
-mod pool;
 mod route;
 
 use std::{
@@ -43,20 +42,22 @@ use nix::{
 };
 
 pub(super) use self::attributes::{ACCESS_LIST, DEFAULT_LIST, may_be_refused};
+pub(super) use self::folder::parent;
+pub use self::{
+    data::extent,
+    measure::{Extent, measure},
+    origins::{Origin, Origins},
+};
 use self::{
     folder::Folder,
     hand::{Counts, Hand, Shared},
     links::Links,
-    pool::{Alarm, Pool},
-};
-pub use self::{
-    measure::{Extent, measure},
-    origins::{Origin, Origins},
 };
 use super::{
     Dir,
     object::{Descriptors, Stat, read_directory},
     place::Path,
+    pool::{Alarm, Pool},
     subvolume,
 };
 

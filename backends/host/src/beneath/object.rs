@@ -26,39 +26,50 @@ use super::{Dir, open_beneath};
 const ATTEMPTS: u32 = 64;
 
 /// A point in time: seconds, nanoseconds.
-pub(super) type Time = (i64, u32);
+pub type Time = (i64, u32);
 
 /// What `statx(2)` says of an object.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stat {
-    pub(super) kind: SFlag,
+pub struct Stat {
+    /// The type, of `st_mode`.
+    pub kind: SFlag,
     /// Permission bits, up to 07777.
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) links: u32,
-    pub(super) size: u64,
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// How many names it has.
+    pub links: u32,
+    /// Length, in bytes.
+    pub size: u64,
     /// In units of 512 bytes.
-    pub(super) blocks: u64,
-    pub(super) device: (u32, u32),
-    pub(super) inode: u64,
-    /// What a device node stands for.
-    pub(super) stands_for: (u32, u32),
-    pub(super) accessed: Time,
-    pub(super) modified: Time,
-    pub(super) changed: Time,
+    pub blocks: u64,
+    /// The device it lies on: major, minor.
+    pub device: (u32, u32),
+    /// Its number there.
+    pub inode: u64,
+    /// What a device node stands for: major, minor.
+    pub stands_for: (u32, u32),
+    /// When it was last read.
+    pub accessed: Time,
+    /// When its content last changed.
+    pub modified: Time,
+    /// When anything of it last changed.
+    pub changed: Time,
     /// Zero where the file system does not know it.
-    pub(super) born: Time,
+    pub born: Time,
     is_mount: Option<bool>,
 }
 
 impl Stat {
     /// What tells this object from all others of the machine.
-    pub(super) fn identity(&self) -> ((u32, u32), u64) {
+    pub fn identity(&self) -> ((u32, u32), u64) {
         (self.device, self.inode)
     }
 
-    pub(super) fn is_directory(&self) -> bool {
+    /// It is a directory.
+    pub fn is_directory(&self) -> bool {
         self.kind == SFlag::S_IFDIR
     }
 }
@@ -122,14 +133,14 @@ impl Stat {
     }
 
     /// Whether it is the top of a mount in the directory that `above` is of.
-    fn is_mount(&self, above: &Self) -> bool {
+    pub(super) fn is_mount(&self, above: &Self) -> bool {
         // A kernel that cannot say so (before 5.8) shows another device.
         self.is_mount.unwrap_or(self.device != above.device)
     }
 }
 
 /// `None` if there is nothing called so. Of a mount, what is mounted.
-fn statx_at(directory: &impl AsFd, name: &CStr) -> io::Result<Option<Stat>> {
+pub(super) fn statx_at(directory: &impl AsFd, name: &CStr) -> io::Result<Option<Stat>> {
     match statx(directory.as_fd(), name, 0) {
         Ok(stat) => Ok(Some(stat)),
         Err(Errno::ENOENT) => Ok(None),
@@ -183,8 +194,8 @@ impl Descriptors {
 
     /// Opens the regular file behind an `O_PATH` descriptor for reading. Its
     /// time of access stays as it is where the kernel lets us.
-    pub(super) fn read(&self, object: &OwnedFd) -> io::Result<File> {
-        let name = object.as_raw_fd().to_string();
+    pub(super) fn read(&self, object: &impl AsFd) -> io::Result<File> {
+        let name = object.as_fd().as_raw_fd().to_string();
         quietly(|flags| {
             let flags = flags | OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
             Ok(openat(&self.0, name.as_str(), flags, Mode::empty())?.into())

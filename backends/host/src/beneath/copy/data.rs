@@ -83,7 +83,7 @@ impl Copying<'_> {
     pub(super) fn run(mut self, step: &mut dyn FnMut(u64) -> Result<()>) -> Result<(), Stop> {
         let (mut at, mut written) = (0, 0);
         while at < self.size {
-            let Some((data, hole)) = self.extent(at)? else { break };
+            let Some((data, hole)) = extent(self.source, at, self.size)? else { break };
             written = self.extend(data, hole, step)?;
             at = hole;
             if written < hole {
@@ -100,25 +100,6 @@ impl Copying<'_> {
             }
         }
         Ok(())
-    }
-
-    /// The next piece that is not a hole; `None` if the rest is one.
-    fn extent(&self, at: u64) -> io::Result<Option<(u64, u64)>> {
-        let data = match lseek(self.source, offset(at), Whence::SeekData) {
-            Ok(data) => data.cast_unsigned(),
-            Err(Errno::ENXIO) => return Ok(None),
-            // Knows no holes.
-            Err(Errno::EINVAL | Errno::EOPNOTSUPP) => return Ok(Some((at, self.size))),
-            Err(error) => return Err(error.into()),
-        };
-        if data >= self.size {
-            return Ok(None);
-        }
-        match lseek(self.source, offset(data), Whence::SeekHole) {
-            Ok(hole) => Ok(Some((data, hole.cast_unsigned().min(self.size)))),
-            Err(Errno::ENXIO) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Copies from `start` to `end`, and says how far it came.
@@ -170,6 +151,29 @@ impl Copying<'_> {
         failpoint::hit("copy.write")?;
         self.target.write_all_at(&piece[..read], at)?;
         Ok(read)
+    }
+}
+
+/// The next piece of a file of `size` bytes, from `at` on, that is not a hole: its
+/// beginning and its end; `None` if the rest is one.
+///
+/// # Errors
+/// The kernel's.
+pub fn extent(file: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+    let data = match lseek(file, offset(at), Whence::SeekData) {
+        Ok(data) => data.cast_unsigned(),
+        Err(Errno::ENXIO) => return Ok(None),
+        // Knows no holes.
+        Err(Errno::EINVAL | Errno::EOPNOTSUPP) => return Ok(Some((at, size))),
+        Err(error) => return Err(error.into()),
+    };
+    if data >= size {
+        return Ok(None);
+    }
+    match lseek(file, offset(data), Whence::SeekHole) {
+        Ok(hole) => Ok(Some((data, hole.cast_unsigned().min(size)))),
+        Err(Errno::ENXIO) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

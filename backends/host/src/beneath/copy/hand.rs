@@ -22,6 +22,7 @@ use super::{
         Dir, listing,
         object::{Descriptors, Object, Stat, Time, read_directory},
         open_beneath,
+        pool::Pool,
     },
     Way,
     attributes::Attributes,
@@ -29,7 +30,6 @@ use super::{
     folder::Folder,
     links::Links,
     origins::Origin,
-    pool::Pool,
     route::Batch,
 };
 use crate::failpoint;

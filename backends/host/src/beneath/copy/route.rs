@@ -8,12 +8,12 @@ use berth_api::{Context as _, Result};
 use super::{
     super::{
         listing,
+        pool::Pool,
         walk::{self, Names, Visitor},
     },
     Way,
     folder::{Closed, Folder},
     hand::{Hand, Met},
-    pool::Pool,
 };
 
 /// Names of one folder, for one hand.

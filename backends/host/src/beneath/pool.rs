@@ -109,7 +109,7 @@ pub(super) struct Alarm<'a, J>(pub(super) &'a Pool<J>);
 impl<J> Drop for Alarm<'_, J> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail(Error::internal("a thread that copies panicked"));
+            self.0.fail(Error::internal("a thread that reads panicked"));
         }
     }
 }
