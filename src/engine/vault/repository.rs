@@ -101,6 +101,18 @@ impl Repository {
             .await
     }
 
+    /// Runs a call on this thread, which is one that may block.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub(in crate::engine) fn here<T>(
+        &self,
+        op: &Op,
+        call: impl FnOnce(&Opened, &Op) -> Result<T>,
+    ) -> Result<T> {
+        self.with(op, call)
+    }
+
     /// Whether there is a repository.
     ///
     /// # Errors
