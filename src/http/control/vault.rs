@@ -132,7 +132,7 @@ pub(super) fn route(
         | ["volumes", _, "backups"] => return Err("POST"),
         ["repositories", _, "keys", _] => return Err("DELETE"),
         ["backups", _] => return Err("GET, DELETE"),
-        ["repositories"] | ["repositories", _] | ["backups"] => return Err("GET"),
+        ["repositories" | "backups"] | ["repositories", _] => return Err("GET"),
         _ => return Ok(None),
     }))
 }
