@@ -29,16 +29,16 @@ pub(super) fn backup(
     if options.insert("from".to_owned(), from).is_some() {
         return Err(Error::invalid("option `from` is the backup, and is not given again"));
     }
-    new_volume(session, CreateVolume { name, options }, leave)
+    new_volume(session, &CreateVolume { name, options }, leave)
 }
 
 /// Makes a volume whose content is made by a job, and waits for that.
 pub(super) fn new_volume(
     session: &mut Session<'_>,
-    request: CreateVolume,
+    request: &CreateVolume,
     leave: bool,
 ) -> Result<Status> {
-    let volume: VolumeView = session.client.post("/v1/volumes", &request)?;
+    let volume: VolumeView = session.client.post("/v1/volumes", request)?;
     // It is a job, also where it took only a moment. The latest comes first of those
     // that run, and of those that have ended.
     let jobs: Vec<JobView> = session.client.get("/v1/jobs")?;

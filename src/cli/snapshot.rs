@@ -198,5 +198,5 @@ fn restore(
 ) -> Result<Status> {
     let from = format!("{}@{}", from.volume, from.snapshot);
     let options = BTreeMap::from([("from".to_owned(), from)]);
-    new_volume(session, CreateVolume { name, options }, leave)
+    new_volume(session, &CreateVolume { name, options }, leave)
 }

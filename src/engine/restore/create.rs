@@ -63,7 +63,7 @@ impl Engine {
     }
 }
 
-/// `it is being restored from backup `4f0a1234` of repository `default``
+/// What volumes say of themselves meanwhile.
 pub(super) fn said(origin: &BackupOrigin) -> String {
     let BackupOrigin { repository, backup, .. } = origin;
     format!("it is being restored from backup `{}` of repository `{repository}`", backup.short())

@@ -24,7 +24,7 @@ use crate::{
         snapshot::accessor,
         vacate::Vacated,
         vault::Repository,
-        volume::Volume,
+        volume::{Life, Volume},
     },
     view::JobView,
 };
@@ -91,7 +91,7 @@ impl Engine {
     fn volume_of_backup(&self, backup: &Backup) -> Result<Arc<Volume>> {
         let label = &backup.label;
         let live = self.index.by_id(label.volume_id);
-        let live = live.filter(|volume| volume.read(|life| life.is_live()));
+        let live = live.filter(|volume| volume.read(Life::is_live));
         live.ok_or_else(|| {
             let gone = Error::new(
                 ErrorKind::NotFound,
