@@ -183,7 +183,8 @@ impl Jobs {
     /// Asks the jobs of these kinds on a volume to stop.
     pub(super) fn cancel_of(&self, volume: VolumeId, kinds: &[&str]) {
         for job in self.lock().values().filter(|job| job.volume == Some(volume)) {
-            if kinds.contains(&job.view.borrow().kind.as_str()) {
+            if kinds.contains(&job.view.borrow().kind.as_str()) && !job.state().is_final() {
+                tracing::info!(job = job.id(), "asked to stop");
                 job.op.cancel();
             }
         }

@@ -16,6 +16,16 @@ impl House {
         let _ = fs::remove_file(data.join("a/1"));
     }
 
+    /// Starts the daemon anew with a failpoint, which it may meet before it is ready.
+    fn arm(&mut self, failpoint: &str) {
+        self.daemon.setup = self.daemon.setup.clone().env("BERTH_FAILPOINTS", failpoint);
+        self.daemon.respawn();
+        let control = self.daemon.control();
+        poll::holds("the daemon is ready, or ended", SOON, || {
+            !self.daemon.is_alive() || control.attempt("GET", "/v1/info", None).is_ok()
+        });
+    }
+
     fn snapshots(&self) -> Vec<String> {
         let all = self.json(&["snapshot", "ls", "v"]);
         let names = all.as_array().expect("a list").iter();
@@ -46,7 +56,10 @@ fn the_volume_is_as_its_backup_and_what_was_there_is_kept() {
     assert!(name.contains("before-restore-"), "{name}");
     assert_eq!(
         said,
-        format!("`v` is as backup `{}` shows it; what it was before is kept as `{name}`", &id[..8])
+        format!(
+            "`v` is as backup `{}` shows it; what it was before is kept as `{name}`",
+            &id[..12]
+        )
     );
     assert_eq!(house.content("v"), before);
     assert_eq!(content(&house.kept()[0]), changed);
@@ -105,7 +118,7 @@ fn a_kill_at_any_step_leaves_the_one_content_or_the_other() {
         house.change();
         // Counted from the start, so that what the start itself passes is not meant.
         let nth = trace.lines().take(start).filter(|line| line == name).count() + 1;
-        house.restart(&format!("{name}=kill@{nth}"));
+        house.arm(&format!("{name}=kill@{nth}"));
         house.daemon.berth(&["backup", "restore", &id, "--in-place"]);
         house.restart("");
         poll::holds("it is in order", SOON, || {

@@ -52,8 +52,12 @@ impl Filling {
         };
         let result = put();
         if let Err(error) = &result {
-            let away = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Busy);
-            self.away.store(away && !op.is_cancelled(), Relaxed);
+            // A share that is not mounted is an empty folder: whatever seems to be
+            // damaged or gone there is away.
+            let away = !op.is_cancelled()
+                && (matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Busy)
+                    || !self.repository.is_there(op));
+            self.away.store(away, Relaxed);
         }
         berth_host::memory::give_back();
         result

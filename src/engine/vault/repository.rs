@@ -122,6 +122,16 @@ impl Repository {
         self.in_time(Op::new(LOOK), move |op| exists(op, &*own.store()?)).await
     }
 
+    /// Whether there is one at its place now; blocks. If not, what is open is let go
+    /// of.
+    pub(in crate::engine) fn is_there(&self, op: &Op) -> bool {
+        let there = self.store().and_then(|store| exists(op, &*store)).unwrap_or(false);
+        if !there {
+            *lock(&self.open) = None;
+        }
+        there
+    }
+
     /// Where it is, for people; without secrets.
     pub(in crate::engine) fn location(&self) -> String {
         self.config.url()
