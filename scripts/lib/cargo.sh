@@ -12,9 +12,9 @@ need_cargo() {
     command -v cargo >/dev/null || die "no cargo: install the Rust toolchain (https://rustup.rs)"
 }
 
-# need_tool CRATE VERSION: a cargo subcommand, built once into the cache.
+# need_tool CRATE VERSION [FEATURES]: a program, built once into the cache.
 need_tool() {
-    local crate=$1 version=$2
+    local crate=$1 version=$2 features=${3:-}
     PATH="$cache/tools/bin:$PATH"
     if [[ $("$cache/tools/bin/$crate" --version 2>/dev/null) == *" $version" ]]; then
         return 0
@@ -22,5 +22,5 @@ need_tool() {
     say "building $crate $version (once; it goes to $cache/tools)"
     # Without optimisation: it is built more often than it runs.
     cargo install --quiet --locked --root "$cache/tools" --target-dir "$cache/tools/target" \
-        --version "$version" "$crate" </dev/null && rm -rf "$cache/tools/target"
+        --version "$version" --features "$features" "$crate" </dev/null && rm -rf "$cache/tools/target"
 }

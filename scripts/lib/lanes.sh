@@ -12,7 +12,7 @@
 #       cargo test --workspace --features testing --test guest_quota
 
 # shellcheck disable=SC2034 # read by scripts/test
-lanes=(fmt clippy doc deny shell unit cli protocol directories engine crash sabotage vm)
+lanes=(fmt clippy doc deny shell unit cli protocol directories vault engine crash sabotage vm)
 
 deny_version=0.20.2
 
@@ -32,6 +32,11 @@ needs_of() {
         need losetup mount
         need setfattr attr
         need setfacl acl
+        ;;
+    vault)
+        need restic restic
+        need python3 python3
+        python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
         ;;
     vm)
         need_vm
@@ -66,6 +71,7 @@ lane_of_prefix() {
     protocol | fuzz) echo protocol ;;
     # What is tried on file systems of its own.
     btrfs | ext4 | xfs | copy | image | label | limits | quiesce | shared | sharing | snapshots) echo directories ;;
+    vault) echo vault ;;
     engine) echo engine ;;
     crash | power | damage | failpoint | failpoints) echo crash ;;
     sabotage) echo sabotage ;;
@@ -175,6 +181,11 @@ lane_directories() {
     export BERTH_LONG=${BERTH_LONG:-${long:-0}}
     export BERTH_FILES=${BERTH_FILES:-$((${long:-0} ? 200000 : 20000))}
     run_tests directories
+}
+
+# Repositories, with stock restic beside, and on servers of S3.
+lane_vault() {
+    need_s3s && need_moto && run_tests vault
 }
 
 lane_engine() { run_tests engine; }

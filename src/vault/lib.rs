@@ -13,8 +13,16 @@
 //! | module | noun |
 //! |---|---|
 //! | [`backup`] | what a snapshot says of the volume it is of |
+//! | [`copy`] | backups into another repository |
+//! | [`forget`] | removing backups by their ids |
 //! | [`format`] | the files of a repository, as bytes and JSON; no I/O |
+//! | `gather` | reading many blobs, pack by pack |
+//! | [`keys`] | what opens a repository |
+//! | [`listing`] | the backups in a repository |
 //! | [`lock`] | who uses a repository |
+//! | [`prune`] | removing what no backup needs |
+//! | [`reach`] | the blobs that snapshots need |
+//! | [`retention`] | which backups a policy keeps |
 //! | [`store`] | where the files are: a directory, S3 |
 //! | [`repository`] | one that is open: key, files by kind, the index |
 //! | [`writer`] | blobs in, packs and their index out |
@@ -32,10 +40,18 @@
 
 pub mod backup;
 pub mod check;
+pub mod copy;
+pub mod forget;
 pub mod format;
+mod gather;
+pub mod keys;
+pub mod listing;
 pub mod lock;
+pub mod prune;
+pub mod reach;
 pub mod repository;
 pub mod restore;
+pub mod retention;
 pub mod store;
 mod survey;
 pub mod verify;

@@ -11,8 +11,8 @@ use std::{
 };
 
 use berth_api::{
-    Backend, Change, ErrorKind, Handle, Health, HostId, Layout, Observed, Op, Options, Progress,
-    Sidecar, VolumeId, VolumeSpec,
+    Backend, Change, Consistency, ErrorKind, Handle, Health, HostId, Layout, Observed, Op, Options,
+    Progress, Sidecar, SnapshotId, SnapshotSidecar, Target, VolumeId, VolumeSpec,
 };
 use berth_fake::Fake;
 use tempfile::TempDir;
@@ -96,6 +96,39 @@ fn it_fails_before_and_after_the_effect() {
     assert!(matches!(stage.fake.health(), Health::Unavailable(_)));
     stage.tell("");
     assert_eq!(stage.fake.health(), Health::Ready);
+}
+
+/// Content that is put there and read, as all else.
+#[test]
+fn it_fails_where_content_goes_in_and_out() {
+    let stage = Stage::new(&[]);
+    let volume = stage.volume();
+    let never = |_: &Op, _: Target<'_>| -> berth_api::Result<()> { panic!("told to fail") };
+    let nothing = |_: &Op, _: Target<'_>| Ok(());
+    stage.tell("create-from=error:exhausted\ncontent=error:unavailable");
+    let refused = stage.fake.create_from(&op(), &volume.0, &volume.1, &never);
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Exhausted);
+    assert_eq!(stage.inspect(&volume), Observed::Absent);
+    let content = stage.fake.content(&op(), &volume.0, None);
+    assert_eq!(content.unwrap_err().kind(), ErrorKind::Unavailable);
+    stage.tell("create-from=pending:1\nreplace=fail-after");
+    let make = || stage.fake.create_from(&op(), &volume.0, &volume.1, &nothing).unwrap();
+    assert!(matches!(make(), Progress::Pending { .. }));
+    assert_eq!(make(), Progress::Ready(Change::Done));
+    stage.fake.content(&op(), &volume.0, None).unwrap();
+    let snapshots = stage.fake.snapshots().unwrap();
+    let description = SnapshotSidecar {
+        id: SnapshotId::random(),
+        volume: volume.1.spec.id,
+        name: "kept".parse().unwrap(),
+        created: volume.1.spec.created,
+        consistency: Consistency::Live,
+    };
+    let kept = snapshots.plan(&op(), &volume.0, description.id).unwrap();
+    let exchanged = snapshots.replace(&op(), &volume.0, &kept, &description, &nothing);
+    assert_eq!(exchanged.unwrap_err().kind(), ErrorKind::Internal);
+    let observed = snapshots.inspect(&op(), &volume.0, &kept).unwrap();
+    assert!(matches!(observed, Observed::Present { .. }), "it had its effect: {observed:?}");
 }
 
 #[test]

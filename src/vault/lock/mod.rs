@@ -55,7 +55,7 @@ const SECOND_LOOK: Duration = Duration::from_millis(200);
 /// How long removing a lock may take, whatever the operation's own deadline.
 const REMOVAL: Duration = Duration::from_secs(30);
 /// How often to look again while another lock is in the way.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+const LOOKS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
 /// Locks that this process holds or is about to write.
 static OWN: Mutex<Option<HashSet<Id>>> = Mutex::new(None);

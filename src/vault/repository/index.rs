@@ -126,6 +126,12 @@ impl Index {
         self.side(kind).iter().map(|entry| (entry.id, self.location(entry)))
     }
 
+    /// How many places of blobs of that kind there are. They are numbered from 0, and
+    /// those of one blob follow each other.
+    pub fn count(&self, kind: BlobKind) -> u32 {
+        u32::try_from(self.side(kind).len()).unwrap_or(u32::MAX)
+    }
+
     /// All packs that it knows.
     pub fn packs(&self) -> &[Id] {
         &self.packs

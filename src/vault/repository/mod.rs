@@ -229,16 +229,32 @@ impl Repository {
         kind: Kind,
         ids: &[Id],
     ) -> Result<Vec<(Id, Option<T>)>> {
+        let read = self.read_each(op, kind, ids)?;
+        read.into_iter()
+            .map(|(id, value)| match value {
+                Ok(value) => Ok((id, Some(value))),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok((id, None)),
+                Err(error) => Err(error),
+            })
+            .collect()
+    }
+
+    /// Reads many small files side by side, each with the error it may have.
+    ///
+    /// # Errors
+    /// If the operation ended.
+    pub fn read_each<T: DeserializeOwned + Send>(
+        &self,
+        op: &Op,
+        kind: Kind,
+        ids: &[Id],
+    ) -> Result<Vec<(Id, Result<T>)>> {
         let next = std::sync::atomic::AtomicUsize::new(0);
-        let work = || -> Result<Vec<(Id, Option<T>)>> {
+        let work = || -> Result<Vec<(Id, Result<T>)>> {
             let mut read = Vec::new();
             while let Some(id) = ids.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
                 op.check()?;
-                match self.load(op, kind, id) {
-                    Ok(value) => read.push((*id, Some(value))),
-                    Err(error) if error.kind() == ErrorKind::NotFound => read.push((*id, None)),
-                    Err(error) => return Err(error),
-                }
+                read.push((*id, self.load(op, kind, id)));
             }
             Ok(read)
         };

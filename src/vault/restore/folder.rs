@@ -17,6 +17,9 @@ use super::entry::Attributes;
 const OPEN: usize = 256;
 /// The longest path that is given to the kernel at once; its limit is 4095 bytes.
 const PATH: usize = 4000;
+/// Of the way to a directory, so many at the end are opened one by one and stay open:
+/// most likely its neighbours come next.
+const SINGLY: usize = 64;
 /// The most directories of one backup: a tree that names another one many times could
 /// be without end.
 const MOST: usize = 1 << 24;
@@ -76,7 +79,8 @@ impl Folders {
         while let Some(next) = way.pop() {
             let mut path = self.folder(next).name.to_bytes().to_vec();
             let mut reached = next;
-            while let Some(more) = way.last()
+            while way.len() > SINGLY
+                && let Some(more) = way.last()
                 && let name = self.folder(*more).name.to_bytes()
                 && path.len() + 1 + name.len() <= PATH
             {

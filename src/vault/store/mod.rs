@@ -4,6 +4,8 @@
 //! once and whole, and are never changed.
 
 pub mod directory;
+pub mod limit;
+pub mod s3;
 
 use std::{fmt::Debug, ops::Range};
 

@@ -11,9 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use berth_api::Op;
+use berth_api::{Op, Result};
 use berth_vault::{
-    Id, Password, Repository,
+    Id, Lock, Password, Repository, Writer,
+    format::{BlobKind, Node, NodeKind, SnapshotFile, Tree},
     repository::Who,
     store::{Kind, directory::Directory},
 };
@@ -109,6 +110,11 @@ impl House {
             let file = folder.join(format!("file-{number}"));
             fs::write(file, noise(&format!("{name}/{number}"), length)).unwrap();
         }
+        self.snapshot(name)
+    }
+
+    /// Backs up that folder as it is; the snapshot's id.
+    pub(crate) fn snapshot(&self, name: &str) -> Id {
         let before = self.files(Kind::Snapshot);
         self.succeed(&format!("backup content/{name}"));
         let after = self.files(Kind::Snapshot);
@@ -128,6 +134,45 @@ impl House {
             assert!(there == fs::read(entry.path()).unwrap(), "{}", entry.path().display());
         }
     }
+}
+
+/// Backs up one file of random content as Berth does: lock, blobs, snapshot.
+pub(crate) fn write(repository: &Repository, seed: &str, length: usize) -> Result<Id> {
+    let lock = Lock::shared_within(&op(), repository, Duration::from_secs(60))?;
+    let index = Arc::new(repository.index(&op())?);
+    let writer = Writer::new(repository, index, &op())?;
+    let mut file = Node::new(b"file", NodeKind::File);
+    file.set_mode(0o644);
+    file.size = length as u64;
+    let mut content = Vec::new();
+    for part in noise(seed, length).chunks(64 << 10) {
+        content.push(writer.add(BlobKind::Data, part)?.id);
+    }
+    file.content = Some(content);
+    let inner = writer.add(BlobKind::Tree, &Tree { nodes: vec![file] }.to_bytes())?.id;
+    let mut folder = Node::new(b"folder", NodeKind::Dir);
+    folder.set_mode(0o755);
+    folder.subtree = Some(inner);
+    let tree = writer.add(BlobKind::Tree, &Tree { nodes: vec![folder] }.to_bytes())?.id;
+    writer.finish()?;
+    lock.check()?;
+    let file = SnapshotFile {
+        time: jiff::Timestamp::now(),
+        parent: None,
+        tree,
+        paths: vec![format!("/{seed}")],
+        hostname: repository.who().hostname.clone(),
+        username: String::new(),
+        uid: 0,
+        gid: 0,
+        tags: Vec::new(),
+        original: None,
+        program_version: String::new(),
+        summary: None,
+    };
+    let id = repository.save(&op(), Kind::Snapshot, &file)?;
+    lock.release()?;
+    Ok(id)
 }
 
 /// Bytes that neither compress nor repeat, the same for the same seed.

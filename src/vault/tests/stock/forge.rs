@@ -1,8 +1,7 @@
 //! Backups that no tool would make.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use berth_api::VolumeId;
 use berth_vault::{
     Backup, Id, Kind, Repository,
     format::{BlobKind, IndexBlob, IndexFile, IndexPack, Node, NodeKind, SnapshotFile, Tree, pack},
@@ -18,19 +17,19 @@ pub struct Forge<'a> {
     repository: &'a Repository,
     bytes: Vec<u8>,
     blobs: Vec<IndexBlob>,
-    known: HashMap<Id, ()>,
+    known: HashSet<Id>,
 }
 
 impl<'a> Forge<'a> {
     /// Nothing yet.
     pub fn new(repository: &'a Repository) -> Self {
-        Self { repository, bytes: Vec::new(), blobs: Vec::new(), known: HashMap::new() }
+        Self { repository, bytes: Vec::new(), blobs: Vec::new(), known: HashSet::new() }
     }
 
     /// Adds a blob.
     pub fn add(&mut self, kind: BlobKind, content: &[u8]) -> Id {
         let id = Id::of(content);
-        if self.known.insert(id, ()).is_none() {
+        if self.known.insert(id) {
             self.add_as(kind, id, content);
         }
         id
@@ -75,7 +74,9 @@ impl<'a> Forge<'a> {
     /// Writes all as a backup whose `data` has these nodes.
     pub fn finish(mut self, nodes: Vec<Node>) -> Backup {
         let data = self.directory("data", nodes);
-        let tree = self.tree(vec![data]);
+        let volume = super::description("forged");
+        let description = self.file("volume.json", &volume.to_bytes());
+        let tree = self.tree(vec![data, description]);
         let header = self.repository.key().seal(&pack::header(&self.blobs)).expect("seals");
         self.bytes.extend(&header);
         self.bytes.extend(u32::try_from(header.len()).expect("small").to_le_bytes());
@@ -97,7 +98,7 @@ impl<'a> Forge<'a> {
             tags: vec![
                 "berth".to_owned(),
                 "volume=forged".to_owned(),
-                format!("volume-id={}", VolumeId::random()),
+                format!("volume-id={}", volume.id),
             ],
             original: None,
             program_version: String::new(),

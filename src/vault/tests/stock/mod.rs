@@ -7,6 +7,8 @@ pub mod forge;
 pub mod odd;
 
 use std::{
+    collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -14,7 +16,13 @@ use std::{
 };
 
 use berth_api::{Op, VolumeId};
-use berth_vault::{Backup, Password, Repository, repository::Who, store::directory::Directory};
+use berth_vault::{
+    Backup, Password, Repository,
+    backup::{Description, description::Content},
+    repository::Who,
+    store::directory::Directory,
+};
+use jiff::Timestamp;
 use tempfile::TempDir;
 
 /// What opens every repository here.
@@ -55,9 +63,12 @@ impl Stock {
 
     /// Backs `PLACE/data` up with restic, as a backup of the volume `name`.
     pub fn back_up(&self, place: &Path, name: &str) {
-        let (volume, id) = (format!("volume={name}"), format!("volume-id={}", VolumeId::random()));
+        let description = description(name);
+        fs::write(place.join("volume.json"), description.to_bytes()).expect("writes");
+        let (volume, id) = (format!("volume={name}"), format!("volume-id={}", description.id));
         let tags = ["--tag", "berth", "--tag", &volume, "--tag", &id];
-        self.restic(place, &[&["backup", "--with-atime", "data"], tags.as_slice()].concat());
+        let what = ["backup", "--with-atime", "data", "volume.json"];
+        self.restic(place, &[what.as_slice(), tags.as_slice()].concat());
     }
 
     /// The repository, opened by us.
@@ -92,6 +103,23 @@ pub fn run(command: &mut Command) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// That of a volume called `name`.
+pub fn description(name: &str) -> Description {
+    Description {
+        version: 1,
+        name: name.parse().expect("a name"),
+        id: VolumeId::random(),
+        created: Timestamp::UNIX_EPOCH,
+        given: BTreeMap::new(),
+        options: BTreeMap::from([("mode".to_owned(), "0750".to_owned())]),
+        pool: "default".to_owned(),
+        backend: "vfs".to_owned(),
+        host: "alpha".to_owned(),
+        host_id: "0123".to_owned(),
+        content: Content::Tree,
+    }
 }
 
 fn who() -> Who {

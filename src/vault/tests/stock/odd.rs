@@ -31,7 +31,7 @@ pub fn make(top: &Path) {
     write("deep/er/twice", b"hello\n");
     write("deep/er/and/deeper/big", &noise(5_000_000, 1));
     write("second big", &noise(3_000_001, 2));
-    write("zeros", &[0; 3_000_000]);
+    write("zeros", &vec![0; 3_000_000]);
     write("set-id", b"#!/bin/sh\n");
     write("listed", b"x");
     fs::write(top.join(OsStr::from_bytes(b"not \xff utf-8 \n \" \\")), b"odd").expect("writes");
@@ -91,9 +91,13 @@ pub fn make(top: &Path) {
     touch("deep", "2011-01-01T00:00:00Z");
     touch("nothing in it", "1999-12-31T23:59:59.25Z");
     touch(".", "2012-01-01T00:00:00.5Z");
-    // Later than all else, and so never changed by somebody who reads.
+    settle(top);
+}
+
+/// Makes times of access later than all else, so that no reader changes them.
+pub fn settle(top: &Path) {
     let all = "find . -exec touch -h -a -d 2037-01-02T03:04:05.678901234Z {} +";
-    tool("sh", &["-c", all]);
+    run(Command::new("sh").args(["-c", all]).current_dir(top));
 }
 
 /// Everything that can be said of the tree at `top`, a line for each entry.
@@ -112,7 +116,8 @@ pub fn facts(top: &Path) -> String {
 
 fn describe(top: &Path, path: &Path, names: &mut HashMap<u64, String>, lines: &mut Vec<String>) {
     let stat = fs::symlink_metadata(path).expect("a stat");
-    let name = format!("{:?}", path.strip_prefix(top).expect("in it"));
+    let shown = |path: &Path| path.as_os_str().as_bytes().escape_ascii().to_string();
+    let name = shown(path.strip_prefix(top).expect("in it"));
     let kind = stat.file_type();
     let mut line = format!(
         "{name} {:o} {}:{} modified {}.{:09} accessed {}.{:09}",
@@ -132,7 +137,7 @@ fn describe(top: &Path, path: &Path, names: &mut HashMap<u64, String>, lines: &m
         let _ = write!(line, " device {}", stat.rdev());
     }
     if kind.is_symlink() {
-        let _ = write!(line, " to {:?}", fs::read_link(path).expect("a link"));
+        let _ = write!(line, " to {}", shown(&fs::read_link(path).expect("a link")));
     }
     if kind.is_file() {
         let _ = write!(line, " content {}", Id::of(&fs::read(path).expect("reads")));

@@ -1,0 +1,90 @@
+//! Copying backups into another repository, with another key.
+//!
+//! Blobs are opened, checked against their ids, and sealed with the other key; what
+//! is there already is not read. A snapshot remembers what it was copied of.
+
+use std::{collections::HashSet, sync::Arc};
+
+use berth_api::{Context as _, Op, Result};
+use berth_host::failpoint;
+
+use crate::{
+    format::{BlobKind, Id, SnapshotFile},
+    gather::{Pick, gather},
+    lock::Lock,
+    reach::Reach,
+    repository::Repository,
+    store::Kind,
+    writer::{Writer, Written},
+};
+
+/// What was copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// The snapshots that were copied: there, and here.
+    pub snapshots: Vec<(Id, Id)>,
+    /// Those that were in the other repository already.
+    pub skipped: Vec<Id>,
+    /// What was stored anew.
+    pub written: Written,
+}
+
+/// Copies these snapshots and all that they need.
+///
+/// # Errors
+/// `NotFound` for one that is not there; `Busy` while anybody removes something from
+/// one of the two; `Corrupt` if something cannot be read: no snapshot is written then.
+pub fn copy(from: &Repository, to: &Repository, op: &Op, ids: &[Id]) -> Result<Copied> {
+    let what = || format!("copy backups of repository `{}` to `{}`", from.name(), to.name());
+    let (source, target) = (Lock::shared(op, from)?, Lock::shared(op, to)?);
+    let there: HashSet<_> =
+        to.snapshots(op).context(what)?.into_iter().map(|(id, file)| origin(id, &file)).collect();
+    let mut copied = Copied::default();
+    let mut files = Vec::new();
+    for id in ids {
+        let file: SnapshotFile = from.load(op, Kind::Snapshot, id).context(what)?;
+        if there.contains(&origin(*id, &file)) {
+            copied.skipped.push(*id);
+        } else {
+            files.push((*id, file));
+        }
+    }
+    let index = from.index(op).context(what)?;
+    let roots = files.iter().map(|(_, file)| file.tree);
+    let reach = Reach::of(from, op, &index, roots).context(what)?;
+    let writer = Writer::new(to, Arc::new(to.index(op).context(what)?), op).context(what)?;
+    let mut picks = Vec::new();
+    let mut bytes = 0;
+    for kind in [BlobKind::Data, BlobKind::Tree] {
+        for number in 0..index.count(kind) {
+            let (id, location) = index.place(kind, number);
+            if reach.has(kind, number) && !writer.has(kind, &id) {
+                picks.push(Pick { kind, number });
+                bytes += u64::from(location.length);
+            }
+        }
+    }
+    op.set_total(bytes);
+    gather(from, op, &index, picks, &|blob| writer.add(blob.kind, blob.content).map(drop))
+        .context(what)?;
+    copied.written = writer.finish().context(what)?;
+    source.check()?;
+    for (id, file) in files {
+        op.check()?;
+        target.check()?;
+        failpoint::hit("copy.snapshot.write").context(what)?;
+        // The parent has another id there, if it is there at all.
+        let original = Some(file.original.unwrap_or(id));
+        let file = SnapshotFile { parent: None, original, ..file };
+        copied.snapshots.push((id, to.save(op, Kind::Snapshot, &file).context(what)?));
+    }
+    source.release()?;
+    target.release()?;
+    Ok(copied)
+}
+
+/// What a snapshot is, in whichever repository: the first of its kind, and what it
+/// shows; `restic tag` makes another of the same.
+fn origin(id: Id, file: &SnapshotFile) -> (Id, Id, jiff::Timestamp) {
+    (file.original.unwrap_or(id), file.tree, file.time)
+}

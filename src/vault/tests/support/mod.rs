@@ -1,0 +1,17 @@
+//! Servers for tests of S3: real ones, a bad line to them, and one that only says no.
+//!
+//! `scripts/test vault` installs the real ones and names them in `BERTH_S3S` and
+//! `BERTH_MOTO`; a test that needs one and has none fails.
+#![allow(dead_code, unused_imports, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+mod canned;
+mod line;
+mod moto;
+mod process;
+mod s3s;
+
+pub(crate) use canned::Canned;
+pub(crate) use line::Line;
+pub(crate) use moto::Moto;
+pub(crate) use s3s::{BUCKET, S3Server};
