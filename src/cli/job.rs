@@ -177,7 +177,9 @@ fn block(job: &JobView) -> Block {
     block.line("state", job.state.as_str());
     block.some("waiting", job.waiting.as_ref());
     block.line("progress", or_nothing(&progress_parts(job)));
-    block.some("note", job.note.as_ref());
+    for line in job.note.iter().flat_map(|note| note.lines()) {
+        block.line("note", line);
+    }
     block.some("error", job.error.as_ref());
     block.some("hint", job.hint.as_ref());
     block.some("outcome", job.outcome.as_ref());

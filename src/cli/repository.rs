@@ -241,7 +241,7 @@ fn show_keys(session: &mut Session<'_>, keys: &[KeyView]) -> Result<Status> {
             if key.current { format!("{id} *") } else { id.to_owned() },
             key.username.clone(),
             key.hostname.clone(),
-            key.created.map_or_else(|| NOTHING.to_owned(), ago),
+            ago(key.created),
         ]);
     }
     session.output.data(&table.text())?;

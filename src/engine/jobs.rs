@@ -218,6 +218,12 @@ impl Job {
         self.view.send_modify(|view| view.note = Some(text));
     }
 
+    /// Says more of that, on a line of its own.
+    pub(super) fn note_too(&self, text: &str) {
+        let noted = self.view.borrow().note.clone();
+        self.note(noted.map_or_else(|| text.to_owned(), |noted| format!("{noted}\n{text}")));
+    }
+
     /// Says which repository it works on.
     pub(super) fn works_on(&self, repository: &str) {
         self.view.send_modify(|view| view.repository = Some(repository.to_owned()));

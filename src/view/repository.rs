@@ -50,5 +50,5 @@ pub struct KeyView {
     /// On which host.
     pub hostname: String,
     /// When.
-    pub created: Option<Timestamp>,
+    pub created: Timestamp,
 }

@@ -161,7 +161,8 @@ fn damage_is_named_by_verify_and_check() {
         let said = house.refused(words, 1);
         assert!(said.contains(&id[..8]), "{words:?} names the backup: {said}");
     }
-    assert_eq!(house.json(&["repository", "inspect"])[0]["problems"], 1);
+    let checked = &house.json(&["repository", "inspect"])[0];
+    assert!(checked["problems"].as_u64().is_some_and(|count| count > 0), "{checked}");
     assert!(house.doctor("default").iter().any(|(severity, _)| severity == "error"));
 }
 

@@ -15,8 +15,8 @@ pub(in crate::cli) struct Progress {
     bar: Option<ProgressBar>,
     /// What was said last, so that it is not said again.
     said: String,
-    /// The job's note was shown.
-    noted: bool,
+    /// What was shown of the job's note.
+    noted: String,
 }
 
 impl Progress {
@@ -28,7 +28,7 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Self { bar, said: String::new(), noted: false }
+        Self { bar, said: String::new(), noted: String::new() }
     }
 
     /// How often it is worth asking.
@@ -38,13 +38,15 @@ impl Progress {
 
     /// Shows the job as it is now.
     pub(in crate::cli) fn show(&mut self, output: &Output, job: &JobView) {
-        if let (Some(note), false) = (&job.note, self.noted) {
-            self.noted = true;
-            let note = plain(note);
-            match &self.bar {
-                Some(bar) => bar.suspend(|| output.note(&note)),
-                None => output.note(&note),
+        if let Some(note) = job.note.as_ref().filter(|note| **note != self.noted) {
+            let more = note.strip_prefix(&self.noted).unwrap_or(note);
+            for line in more.lines().filter(|line| !line.is_empty()).map(plain) {
+                match &self.bar {
+                    Some(bar) => bar.suspend(|| output.note(&line)),
+                    None => output.note(&line),
+                }
             }
+            self.noted.clone_from(note);
         }
         let text = line(job);
         match &self.bar {

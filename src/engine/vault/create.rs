@@ -79,7 +79,7 @@ impl Engine {
     ) -> Result<Backup> {
         pool.ready().await?;
         if let Some(note) = self.at_hand(repository).await? {
-            job.note(note);
+            job.note_too(&note);
         }
         let origin = self.origin_for_backup(volume, pool, snapshot, job).await?;
         let made = self.write_backup(volume, pool, repository, &origin, job).await;
@@ -88,7 +88,7 @@ impl Engine {
         }
         let backup = made?;
         self.remember_last(volume, repository, &backup);
-        job.note(summary(&backup));
+        job.note_too(&summary(&backup));
         Ok(backup)
     }
 

@@ -91,7 +91,8 @@ impl Engine {
                 Err(Error::internal("list a repository").with_source(error))
             });
             match answer {
-                Ok(backups) => {
+                Ok((backups, unreadable)) => {
+                    listing.errors.extend(unreadable);
                     let backups = backups.into_iter().map(|backup| (repository.clone(), backup));
                     listing.backups.extend(backups);
                 }
@@ -140,7 +141,7 @@ impl Listing {
     }
 }
 
-async fn all_in(repository: &Arc<Repository>) -> Result<Vec<Backup>> {
+async fn all_in(repository: &Arc<Repository>) -> Result<(Vec<Backup>, Vec<Error>)> {
     repository.call(Op::new(LOOK), verbs::backups).await
 }
 

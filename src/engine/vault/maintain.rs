@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use berth_api::{Error, ErrorKind, Op, Result};
+use berth_api::{Error, Op, Result};
 use jiff::Timestamp;
 
 use super::{CHECK, COPY, PRUNE, Repository, repository::CALL, verbs};
@@ -27,19 +27,16 @@ impl Engine {
         let read_data = request.read_data;
         self.maintain(CHECK, name, move |repository, job| async move {
             let work = move |open: &_, op: &_| verbs::check(open, op, read_data);
-            let found = repository.work(job.op.clone(), work).await;
-            let problems = match &found {
-                Ok(_) => Some(0),
-                Err(error) if error.kind() == ErrorKind::Corrupt => Some(1),
-                Err(_) => None,
-            };
-            if let Some(problems) = problems {
-                repository.remember(|row| {
-                    row.checked = Some(Timestamp::now());
-                    row.problems = problems;
-                });
+            let found = repository.work(job.op.clone(), work).await?;
+            repository.remember(|row| {
+                row.checked = Some(Timestamp::now());
+                row.problems = found.problems;
+            });
+            match (found.problems, found.hint) {
+                (0, _) => Ok(found.text),
+                (_, Some(hint)) => Err(Error::corrupt(found.text).with_hint(hint)),
+                (_, None) => Err(Error::corrupt(found.text)),
             }
-            found
         })
     }
 

@@ -119,7 +119,12 @@ impl Repository {
     /// `Unavailable` if its place does not answer.
     pub(in crate::engine) async fn exists(self: &Arc<Self>) -> Result<bool> {
         let own = self.clone();
-        self.in_time(Op::new(LOOK), move |op| exists(op, &*own.store()?)).await
+        let opened = lock(&self.open).as_ref().map(|opened| opened.store().clone());
+        self.in_time(Op::new(LOOK), move |op| {
+            let store = opened.map_or_else(|| own.store(), Ok)?;
+            exists(op, &*store)
+        })
+        .await
     }
 
     /// Whether there is one at its place now; blocks. If not, what is open is let go

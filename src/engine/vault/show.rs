@@ -92,7 +92,7 @@ async fn look(repository: &Arc<Repository>, closely: bool) -> Result<Seen> {
             Ok(Seen {
                 id: open.config().id.to_string(),
                 keys: open.store().list(op, Kind::Key)?.len() as u64,
-                backups: verbs::backups(open, op)?.len() as u64,
+                backups: verbs::backups(open, op)?.0.len() as u64,
                 size: if closely { Some(total(packs()?)) } else { None },
             })
         })

@@ -66,10 +66,9 @@ impl Engine {
             let entry = self.take_temporary(volume, pool, job).await?;
             return Ok(Origin { temporary: Some(entry.clone()), ..snapshot(entry, source) });
         }
-        job.note(
-            "the volume is read as it is: its file system cannot share data, so that no \
-                  snapshot is taken first; name one for a backup of one moment"
-                .to_owned(),
+        job.note_too(
+            "the volume is read as it is: its file system cannot share data, so that no snapshot \
+             is taken first; name one for a backup of one moment",
         );
         Ok(Origin {
             snapshot: None,

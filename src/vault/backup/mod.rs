@@ -10,9 +10,11 @@
 //! |---|---|
 //! | [`label`] | the tags of a snapshot, from which listings are made |
 //! | [`description`] | `volume.json` |
+//! | [`tree`] | backing up a tree |
 
 pub mod description;
 pub mod label;
+pub mod tree;
 
 use std::sync::Arc;
 

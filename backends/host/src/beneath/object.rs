@@ -122,7 +122,10 @@ fn is_ambiguous(error: &io::Error) -> bool {
 
 impl Stat {
     /// Of an open object.
-    pub(super) fn of(object: impl AsFd) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn of(object: impl AsFd) -> io::Result<Self> {
         Ok(statx(object.as_fd(), c"", libc::AT_EMPTY_PATH)?)
     }
 

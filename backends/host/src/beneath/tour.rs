@@ -41,6 +41,11 @@ impl Entry<'_> {
         kind(&self.stat) == SFlag::S_IFDIR
     }
 
+    /// Length of a regular file, in bytes.
+    pub fn size(&self) -> u64 {
+        if self.is_file() { u64::try_from(self.stat.st_size).unwrap_or(0) } else { 0 }
+    }
+
     /// What it takes on the disk, in bytes, with all its names.
     pub fn space(&self) -> u64 {
         u64::try_from(self.stat.st_blocks).unwrap_or(0).saturating_mul(BLOCK)
