@@ -13,8 +13,8 @@ use std::{fmt::Debug, os::fd::OwnedFd, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bytes, Content, Fill, Growth, HostId, Op, PoolId, PoolIdentity, Report, Resize, Result,
-    SharedRecords, Sidecar, Snapshots, VolumeSpec,
+    Bytes, Content, Extents, Fill, Growth, HostId, Op, PoolId, PoolIdentity, Report, Resize,
+    Result, SharedRecords, Sidecar, Snapshots, VolumeSpec,
 };
 
 /// One storage technology, opened on one pool.
@@ -154,6 +154,11 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// Limits of volumes, where this pool knows them.
     fn resize(&self) -> Option<&dyn Resize> {
+        None
+    }
+
+    /// Reading volumes as blocks, where this pool has disks.
+    fn extents(&self) -> Option<&dyn Extents> {
         None
     }
 

@@ -15,6 +15,7 @@
 //! | [`operation`] | deadline, cancellation and progress of one call |
 //! | [`volume`] | ids, names, and the specification of a volume |
 //! | [`options`] | `-o KEY=VALUE`: parsing, normalising, comparing |
+//! | [`extents`] | content of volumes as blocks |
 //! | [`snapshot`] | points in time of a volume, and pools that have them |
 //! | [`growth`] | pools that can become larger |
 //! | [`records`] | records of pools that several hosts share |
@@ -33,6 +34,7 @@ pub mod checksum;
 pub mod conformance;
 pub mod content;
 pub mod error;
+pub mod extents;
 pub mod growth;
 pub mod identity;
 pub mod label;
@@ -50,6 +52,7 @@ pub mod volume;
 pub use backend::{Backend, Capacity, Change, Found, Handle, Health, Observed, Progress, Source};
 pub use content::{Content, Fill, Target};
 pub use error::{Context, Error, ErrorKind, Result};
+pub use extents::{BlockReader, Extent, Extents};
 pub use growth::Growth;
 pub use identity::{HostId, Owner, PoolId, PoolIdentity};
 pub use label::Label;

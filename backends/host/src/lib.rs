@@ -10,6 +10,7 @@
 //! | [`failpoint`] | test-only switches: failpoints and saboteurs |
 //! | [`durable`] | files and directory entries that survive a power cut |
 //! | [`backing`] | files that stand behind a block device |
+//! | [`blocks`] | image files and block devices, read as blocks |
 //! | [`beneath`] | directories opened beneath a root, walks by descriptor, copies of trees |
 //! | [`image`] | images of file systems, mounted to be read |
 //! | [`loopdev`] | loop devices |
@@ -26,6 +27,7 @@
 
 pub mod backing;
 pub mod beneath;
+pub mod blocks;
 pub mod boot;
 pub mod command;
 pub mod durable;

@@ -10,10 +10,14 @@
 //! |---|---|
 //! | [`label`] | the tags of a snapshot, from which listings are made |
 //! | [`description`] | `volume.json` |
-//! | [`tree`] | backing up a tree |
+//! | [`tree`] | backups of trees |
+//! | [`image`] | backups of images |
+//! | [`record`] | the end of a backup: the snapshot that makes it one |
 
 pub mod description;
+pub mod image;
 pub mod label;
+pub(crate) mod record;
 pub mod tree;
 
 use std::sync::Arc;

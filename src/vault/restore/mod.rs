@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`fetch`] | many blobs, in the order that they lie in packs |
 //! | [`tree`] | the tree of a directory volume |
+//! | [`image`] | the image of a block volume |
 //! | `entry` | what stands in a tree, judged before anybody acts on it |
 //! | `folder` | the directories of a restore |
 //! | `file` | the content of many files at a time |
@@ -19,10 +20,12 @@ pub(crate) mod entry;
 pub mod fetch;
 mod file;
 mod folder;
+pub mod image;
 pub mod tree;
 
 use berth_api::{Context as _, Error, Op, Result};
 
+pub use image::image;
 pub use tree::tree;
 
 use crate::{

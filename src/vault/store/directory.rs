@@ -97,7 +97,10 @@ impl Store for Directory {
             make(&self.path.join(kind.folder())).context(what)?;
         }
         sync(&self.path).context(what)?;
-        sync(self.path.parent().unwrap_or(&self.path)).context(what)
+        match self.path.parent() {
+            Some(parent) if parent != Path::new("") => sync(parent).context(what),
+            _ => Ok(()),
+        }
     }
 
     fn list(&self, op: &Op, kind: Kind) -> Result<Vec<FileInfo>> {

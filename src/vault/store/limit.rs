@@ -122,6 +122,10 @@ impl<S: Store + ?Sized> Store for Limited<S> {
     fn sweep(&self, op: &Op) -> Result<()> {
         self.inner.sweep(op)
     }
+
+    fn parallel(&self) -> usize {
+        self.inner.parallel()
+    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 /// What opens every repository here.
-const PASSWORD: &str = "for tests only";
+pub const PASSWORD: &str = "for tests only";
 
 /// A stage with a repository in `repo`, and room beside it.
 #[derive(Debug)]
