@@ -77,7 +77,7 @@ fn a_mount_waits_and_then_says_how_far_it_is() {
     let (mut house, id) = House::with_backup();
     let pause = Pause::at(house.stage.path(), "restore.file.write", 3);
     house.daemon.setup = house.daemon.setup.clone().env("BERTH_TEST_DEADLINE_SECONDS", "7");
-    house.restart(&pause.rule().to_owned());
+    house.restart(pause.rule());
     let from = format!("from=backup:{id}");
     house.ok(&["volume", "create", "w", "-o", &from]);
     let said = house.refused(&["volume", "mount", "w"], 1);
