@@ -7,5 +7,7 @@
 mod record;
 mod rows;
 
-pub use record::{Origin, Place, Record, Rollback, Snapshot, SnapshotState, State};
+pub use record::{
+    BackupOrigin, MadeFrom, Origin, Place, Record, Rollback, Snapshot, SnapshotState, State,
+};
 pub use rows::{Loaded, delete_volume, load, put_pool, put_volume};

@@ -16,6 +16,7 @@ use berth_api::{
     Handle, Layout, Options, PoolId, Sidecar, SnapshotId, SnapshotSidecar, VolumeId, VolumeName,
     VolumeSpec,
 };
+use berth_vault::Id;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -51,9 +52,9 @@ pub struct Record {
     /// Its snapshots, in the order they were taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<Snapshot>,
-    /// What its content is copied from; only while it is being made.
+    /// What its content is made from; only while it is being made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Origin>,
+    pub origin: Option<MadeFrom>,
     /// An intent to go back to a snapshot whose effect may not be there yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Rollback>,
@@ -88,6 +89,29 @@ pub enum SnapshotState {
     Removing,
 }
 
+/// What a volume's content is made from. Records of before backups have an [`Origin`]
+/// as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum MadeFrom {
+    /// It is a clone.
+    Volume(Origin),
+    /// It is restored.
+    Backup(BackupOrigin),
+}
+
+/// What a volume is restored from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct BackupOrigin {
+    /// The repository, by the name in the configuration.
+    pub repository: String,
+    /// The backup's full id.
+    pub backup: Id,
+    /// Length of the content, in bytes.
+    pub size: u64,
+}
+
 /// What a volume is a clone of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -98,12 +122,13 @@ pub struct Origin {
     pub snapshot: Option<SnapshotId>,
 }
 
-/// An intent to go back.
+/// An intent to put other content in the place of the present one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Rollback {
-    /// To this snapshot.
-    pub to: SnapshotId,
+    /// That of this snapshot; that of a backup without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<SnapshotId>,
     /// What the present content becomes.
     pub kept: Snapshot,
 }
@@ -235,7 +260,9 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use super::State;
+    use berth_vault::Id;
+
+    use super::{BackupOrigin, MadeFrom, Origin, State};
 
     #[test]
     fn states_survive_json() {
@@ -250,6 +277,23 @@ mod tests {
         for state in states {
             let text = serde_json::to_string(&state).expect("serialises");
             assert_eq!(serde_json::from_str::<State>(&text).expect("parses"), state);
+        }
+    }
+
+    #[test]
+    fn an_origin_of_before_backups_is_read() {
+        let id = berth_api::VolumeId::random();
+        let old = serde_json::json!({"volume": id, "snapshot": null});
+        let clone = MadeFrom::Volume(Origin { volume: id, snapshot: None });
+        assert_eq!(serde_json::from_value::<MadeFrom>(old).expect("parses"), clone);
+        let restore = MadeFrom::Backup(BackupOrigin {
+            repository: "default".to_owned(),
+            backup: Id::of(b"x"),
+            size: 7,
+        });
+        for origin in [clone, restore] {
+            let text = serde_json::to_string(&origin).expect("serialises");
+            assert_eq!(serde_json::from_str::<MadeFrom>(&text).expect("parses"), origin);
         }
     }
 }

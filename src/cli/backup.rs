@@ -10,10 +10,12 @@ use super::{
     client::path,
     job::{detach, follow, outcome},
     render::{Block, Column, NOTHING, Table, ago, local},
+    restore,
     session::{Session, Status},
-    unsupported,
 };
-use crate::view::{BackupView, Backups, CreateBackup, ErrorBody, JobView, VerifyBackups};
+use crate::view::{
+    BackupView, Backups, CreateBackup, ErrorBody, JobView, RestoreHost, VerifyBackups,
+};
 
 /// How many digits of an id a table shows.
 const SHOWN: usize = 12;
@@ -81,7 +83,7 @@ pub(super) enum Command {
         #[arg(required_unless_present_any = ["all", "in_place"], conflicts_with_all = ["all", "in_place"])]
         new_volume: Option<String>,
         /// An option of the new volume
-        #[arg(short, long = "option", value_name = "KEY=VALUE")]
+        #[arg(short, long = "option", value_name = "KEY=VALUE", conflicts_with_all = ["all", "in_place"])]
         options: Vec<Assignment>,
         /// Into the volume that was backed up
         #[arg(long)]
@@ -92,6 +94,9 @@ pub(super) enum Command {
         /// That host, by name or id
         #[arg(long, requires = "all")]
         host: Option<String>,
+        /// From this repository; the one that has it without
+        #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        repository: Option<String>,
         /// Print the job's id and do not wait
         #[arg(long)]
         detach: bool,
@@ -134,7 +139,23 @@ pub(super) fn run(session: &mut Session<'_>, command: Command) -> Result<Status>
         Command::Verify { ids, repository, detach } => {
             verify(session, &VerifyBackups { ids, repository }, detach)
         }
-        Command::Restore { .. } => Err(unsupported("backup restore", "restores are")),
+        Command::Restore { host: Some(host), repository, detach, .. } => {
+            restore::host(session, &RestoreHost { host, repository }, detach)
+        }
+        Command::Restore { id: Some(id), in_place: true, repository, detach, .. } => {
+            let query = query(&[("repository", repository.as_deref())]);
+            restore::in_place(session, &id, &query, detach)
+        }
+        Command::Restore {
+            id: Some(id),
+            new_volume: Some(name),
+            options,
+            repository,
+            detach,
+            ..
+        } => restore::backup(session, &id, repository.as_deref(), name, options, detach),
+        Command::Restore { .. } => Err(Error::invalid("restore what, and where?")
+            .with_hint("berth backup restore ID NEW_VOLUME")),
     }
 }
 

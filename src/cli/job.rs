@@ -103,7 +103,8 @@ fn poll(
     }
 }
 
-fn failure(job: &JobView) -> Option<Error> {
+/// Why it did not end well, if it did not.
+pub(super) fn failure(job: &JobView) -> Option<Error> {
     let what = format!("job `{}` ({})", job.id, job.kind);
     match job.state {
         JobState::Cancelled => Some(Error::conflict(format!("{what} was cancelled"))),

@@ -26,6 +26,7 @@ mod policy;
 mod pool;
 mod render;
 mod repository;
+mod restore;
 mod session;
 mod snapshot;
 mod version;

@@ -9,9 +9,10 @@ use super::{
     client::path,
     job::{detach, follow, outcome},
     render::{Block, Column, Table, ago, local, size},
+    restore::new_volume,
     session::{Session, Status},
 };
-use crate::view::{CreateSnapshot, CreateVolume, JobView, SnapshotView, VolumeView};
+use crate::view::{CreateSnapshot, CreateVolume, SnapshotView};
 
 #[derive(Debug, Subcommand)]
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
@@ -197,25 +198,5 @@ fn restore(
 ) -> Result<Status> {
     let from = format!("{}@{}", from.volume, from.snapshot);
     let options = BTreeMap::from([("from".to_owned(), from)]);
-    let request = CreateVolume { name, options };
-    let volume: VolumeView = session.client.post("/v1/volumes", &request)?;
-    // A clone is a job, also where it took only a moment. The latest comes first
-    // of those that run, and of those that have ended.
-    let jobs: Vec<JobView> = session.client.get("/v1/jobs")?;
-    let own = |job: &&JobView| {
-        job.kind == "create" && job.volume.as_deref() == Some(volume.name.as_str())
-    };
-    let Some(job) = jobs.iter().find(own).cloned() else {
-        session.output.line(&volume.name)?;
-        return Ok(Status::OK);
-    };
-    if leave {
-        return detach(session, &job);
-    }
-    let job = follow(session, job)?;
-    let status = outcome(session, &job)?;
-    if !session.output.json {
-        session.output.line(&volume.name)?;
-    }
-    Ok(status)
+    new_volume(session, &CreateVolume { name, options }, leave)
 }

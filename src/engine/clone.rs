@@ -3,16 +3,15 @@
 //! A clone is a create whose content is copied. It stays in the pool of its
 //! origin, which cannot be removed or rolled back meanwhile.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use berth_api::{Bytes, Change, Error, Method, Op, Progress, Result, SnapshotId};
 use tokio::sync::OwnedRwLockReadGuard;
 
-use super::{Engine, create::faulty, jobs::UNLIMITED, pool::Pool, time, volume::Volume};
-use crate::catalog::{self, Record, SnapshotState, State};
-
-/// How often Status says anew how far a copy is.
-const TICK: Duration = Duration::from_secs(1);
+use super::{
+    Engine, create::faulty, jobs::UNLIMITED, pool::Pool, restore::watched, time, volume::Volume,
+};
+use crate::catalog::{self, MadeFrom, Record, SnapshotState, State};
 
 /// Content that is being read: as long as this lives, it stays.
 #[derive(Debug)]
@@ -139,7 +138,7 @@ impl Engine {
         })
     }
 
-    /// Makes the content of a volume: empty, or a copy of its origin.
+    /// Makes the content of a volume: empty, a copy of its origin, or out of a backup.
     pub(super) async fn make_content(
         &self,
         volume: &Volume,
@@ -147,11 +146,19 @@ impl Engine {
         op: &Op,
     ) -> Result<Progress<Change>> {
         let record = volume.record();
-        let Some(origin) = record.origin.clone() else {
-            let op = op.extended(time::CALL);
-            return pool
-                .run(op, move |backend, op| backend.create(op, &record.handle, &record.sidecar()))
-                .await;
+        let origin = match record.origin.clone() {
+            None => {
+                let op = op.extended(time::CALL);
+                return pool
+                    .run(op, move |backend, op| {
+                        backend.create(op, &record.handle, &record.sidecar())
+                    })
+                    .await;
+            }
+            Some(MadeFrom::Backup(origin)) => {
+                return self.make_restored(volume, pool, &origin, op).await;
+            }
+            Some(MadeFrom::Volume(origin)) => origin,
         };
         let source = self.source(&origin).await?;
         let op = op.extended(UNLIMITED);
@@ -165,15 +172,7 @@ impl Engine {
             let snapshots = super::snapshot::accessor(backend)?;
             snapshots.clone_into(op, origin, &record.handle, &record.sidecar())
         });
-        tokio::pin!(copy);
-        loop {
-            let counts = op.counts();
-            let done = format!("{what}: {} done", Bytes(counts.bytes_done));
-            volume.write(|life| life.waiting = Some(done));
-            if let Ok(result) = tokio::time::timeout(TICK, &mut copy).await {
-                return result;
-            }
-        }
+        watched(volume, &op, &what, copy).await
     }
 }
 

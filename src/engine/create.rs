@@ -11,14 +11,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use berth_api::{
-    Error, ErrorKind, Layout, Op, Progress, Result, Sidecar, VolumeId, VolumeName, VolumeSpec,
-    options,
+    Error, ErrorKind, Layout, Op, Options, Progress, Result, Sidecar, VolumeId, VolumeName,
+    VolumeSpec, options, origin::From,
 };
 use jiff::Timestamp;
 
 use super::{
     Engine,
-    flight::{Flight, Pilot},
+    flight::{Flight, Passenger, Pilot},
     jobs::{Job, UNLIMITED},
     pool::Pool,
     repeat::wait,
@@ -27,7 +27,7 @@ use super::{
     volume::Volume,
 };
 use crate::{
-    catalog::{self, Record, State},
+    catalog::{MadeFrom, Record, State},
     journal::Client,
     view::{CreateVolume, VolumeView},
 };
@@ -36,12 +36,13 @@ use crate::{
 pub(super) const CREATE: &str = "create";
 
 /// A request that was checked.
-struct Wanted {
-    name: VolumeName,
-    pool: Arc<Pool>,
-    /// What it is a clone of.
-    origin: Option<catalog::Origin>,
-    given: BTreeMap<String, String>,
+pub(super) struct Wanted {
+    pub(super) name: VolumeName,
+    pub(super) pool: Arc<Pool>,
+    /// What its content is made from.
+    pub(super) origin: Option<MadeFrom>,
+    pub(super) given: BTreeMap<String, String>,
+    pub(super) options: Options,
 }
 
 impl Engine {
@@ -80,12 +81,10 @@ impl Engine {
                 }
                 return Ok(self.view(&volume));
             }
-            let (pool, origin) = self.place_for(&given)?;
-            let wanted = Wanted { name: name.clone(), pool, origin, given: given.clone() };
-            let engine = self.clone();
-            let passenger = self.flights.board(Flight::Create(name.clone()), |pilot| async move {
-                engine.fly_create(wanted, &pilot).await;
-            });
+            let (pool, origin) = self.place_for(&given).await?;
+            let options = pool.config.defaults.clone().over(&given)?;
+            let wanted = Wanted { name: name.clone(), pool, origin, given: given.clone(), options };
+            let passenger = self.board_create(wanted);
             let joined = passenger.joined;
             match passenger.wait(deadline).await {
                 None => {
@@ -101,25 +100,42 @@ impl Engine {
         }
     }
 
-    /// Where a new volume goes, and what it is a clone of: a clone stays in the pool
-    /// of its origin.
-    fn place_for(
+    /// Begins to make what was checked, or joins who does.
+    pub(super) fn board_create(self: &Arc<Self>, wanted: Wanted) -> Passenger {
+        let engine = self.clone();
+        self.flights.board(Flight::Create(wanted.name.clone()), |pilot| async move {
+            engine.fly_create(wanted, &pilot).await;
+        })
+    }
+
+    /// Where a new volume goes, and what it is made from: a clone stays in the pool of
+    /// its origin.
+    async fn place_for(
         &self,
         given: &BTreeMap<String, String>,
-    ) -> Result<(Arc<Pool>, Option<catalog::Origin>)> {
+    ) -> Result<(Arc<Pool>, Option<MadeFrom>)> {
         let wanted = given.get("pool").map(|name| self.pool_for(Some(name))).transpose()?;
-        let Some(from) = given.get("from") else {
-            let pool = wanted.map_or_else(|| self.pool_for(None), Ok)?;
-            return Ok((pool, None));
+        let from = given.get("from").map(|text| From::parse(text)).transpose()?;
+        let text = match &from {
+            Some(From::Volume { .. }) => &given["from"],
+            Some(From::Backup { repository, which }) => {
+                let pool = wanted.map_or_else(|| self.pool_for(None), Ok)?;
+                let origin = self.backup_origin(repository.as_deref(), which).await?;
+                return Ok((pool, Some(MadeFrom::Backup(origin))));
+            }
+            None => {
+                let pool = wanted.map_or_else(|| self.pool_for(None), Ok)?;
+                return Ok((pool, None));
+            }
         };
-        let (origin, pool) = self.origin_of(from)?;
+        let (origin, pool) = self.origin_of(text)?;
         match wanted {
             Some(wanted) if wanted.name != pool.name => Err(Error::unsupported(format!(
-                "`{from}` is in pool `{}`: a clone cannot be made in pool `{}`",
+                "`{text}` is in pool `{}`: a clone cannot be made in pool `{}`",
                 pool.name, wanted.name
             ))
             .with_hint("leave `pool` out; a clone shares the pool of its origin")),
-            _ => Ok((pool, Some(origin))),
+            _ => Ok((pool, Some(MadeFrom::Volume(origin)))),
         }
     }
 
@@ -136,11 +152,15 @@ impl Engine {
     }
 
     async fn create_new(self: &Arc<Self>, wanted: &Wanted, pilot: &Pilot) -> Result<()> {
-        let Wanted { name, pool, origin, given } = wanted;
+        let Wanted { name, pool, origin, given, options } = wanted;
         let _reservation = self.index.reserve(name)?;
         pool.ready().await?;
         let copied = match origin {
-            Some(origin) => self.check_clone(origin, pool).await?,
+            Some(MadeFrom::Volume(origin)) => self.check_clone(origin, pool).await?,
+            Some(MadeFrom::Backup(origin)) => {
+                self.check_fits(origin, pool, options).await?;
+                None
+            }
             None => None,
         };
         let spec = VolumeSpec {
@@ -148,7 +168,7 @@ impl Engine {
             name: name.clone(),
             created: Timestamp::now(),
             given: given.clone(),
-            options: pool.config.defaults.clone().over(given)?,
+            options: options.clone(),
         };
         let op = Op::new(time::CALL);
         let handle = {
@@ -319,12 +339,10 @@ impl Engine {
 
     fn job_of(&self, kind: &str, volume: &Volume) -> Arc<Job> {
         let record = volume.record();
-        self.jobs.start(
-            kind,
-            Some((volume.id, record.name.to_string())),
-            Some(&record.pool),
-            Op::new(UNLIMITED),
-        )
+        let of = Some((volume.id, record.name.to_string()));
+        let job = self.jobs.start(kind, of, Some(&record.pool), Op::new(UNLIMITED));
+        Self::introduce(&job, record.origin.as_ref());
+        job
     }
 }
 

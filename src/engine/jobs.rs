@@ -73,8 +73,11 @@ impl Jobs {
             if !will_be_taken_up(&job.view.borrow()) {
                 let error = Error::unavailable("the daemon was restarted");
                 let uploads = matches!(job.view.borrow().kind.as_str(), "backup" | "copy");
+                let restores = job.view.borrow().kind == "restore";
                 job.end(Err(&if uploads {
                     error.with_hint("run it again: what was uploaded is not uploaded again")
+                } else if restores {
+                    error.with_hint("run it again")
                 } else {
                     error
                 }));
@@ -180,10 +183,19 @@ impl Jobs {
     /// Asks the jobs of these kinds on a volume to stop.
     pub(super) fn cancel_of(&self, volume: VolumeId, kinds: &[&str]) {
         for job in self.lock().values().filter(|job| job.volume == Some(volume)) {
-            if kinds.contains(&job.view.borrow().kind.as_str()) {
+            if kinds.contains(&job.view.borrow().kind.as_str()) && !job.state().is_final() {
+                tracing::info!(job = job.id(), "asked to stop");
                 job.op.cancel();
             }
         }
+    }
+
+    /// The latest job of a kind on a volume.
+    pub(super) fn latest_of(&self, volume: VolumeId, kind: &str) -> Option<Arc<Job>> {
+        let all = self.lock();
+        let own = all.values().filter(|job| job.volume == Some(volume));
+        let own = own.filter(|job| job.view.borrow().kind == kind);
+        own.max_by_key(|job| job.view.borrow().created).cloned()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Job>>> {
@@ -221,6 +233,11 @@ impl Job {
     /// Says what the job waits for.
     pub(super) fn waits(&self, because: Option<String>) {
         self.view.send_modify(|view| view.waiting = because);
+    }
+
+    /// Says what there is to say up to now, in case that it fails.
+    pub(super) fn says(&self, outcome: &str) {
+        self.view.send_modify(|view| view.outcome = Some(outcome.to_owned()));
     }
 
     /// Ends the job.

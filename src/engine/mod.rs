@@ -47,6 +47,7 @@ mod recover;
 mod remove;
 mod repeat;
 mod resize;
+mod restore;
 mod rollback;
 mod set;
 mod shared;

@@ -1,14 +1,15 @@
-//! Going back to a snapshot. What was there becomes a snapshot itself.
+//! Other content in the place of a volume's: going back to a snapshot, or (`restore`)
+//! to a backup. What was there becomes a snapshot itself.
 //!
 //! ```text
-//! vacate ─▶ lock, content: commit the intent ─▶ backend.roll_back ─▶ answer; outcome (later)
+//! vacate ─▶ lock, content: commit the intent ─▶ roll_back | replace ─▶ answer; outcome (later)
 //!                                    fails ─▶ undo ─▶ commit without the intent
 //! ```
 //! Recovery undoes what was not exchanged yet, and completes what was.
 
 use std::sync::Arc;
 
-use berth_api::{Consistency, Error, Handle, Op, Progress, Result};
+use berth_api::{Backend, Change, Consistency, Error, Op, Progress, Result, SnapshotId};
 
 use super::{
     Engine,
@@ -16,7 +17,7 @@ use super::{
     pool::Pool,
     repeat::wait,
     snapshot::{accessor, announce, find, unused_name},
-    time,
+    vacate::Vacated,
     volume::{Life, Volume},
 };
 use crate::{
@@ -27,6 +28,37 @@ use crate::{
 /// The kind of its jobs.
 const ROLLBACK: &str = "rollback";
 
+/// Other content for a volume.
+pub(super) struct Other<P> {
+    /// That of this snapshot, or of something else.
+    pub(super) to: Option<SnapshotId>,
+    /// How the name of the snapshot begins that the present content becomes.
+    pub(super) prefix: &'static str,
+    /// What the volume is like then: `` `monday` was``.
+    pub(super) like: String,
+    /// The backend's call that puts it there.
+    pub(super) put: P,
+}
+
+/// A backend's call that exchanges content; see [`Other`].
+pub(super) trait Put:
+    Fn(&dyn Backend, &Op, &Record, &Snapshot) -> Result<Progress<Change>>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<F> Put for F where
+    F: Fn(&dyn Backend, &Op, &Record, &Snapshot) -> Result<Progress<Change>>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 impl Engine {
     /// Puts a volume back to what its snapshot `name` shows, as a job.
     ///
@@ -34,25 +66,19 @@ impl Engine {
     /// `NotFound`; `Busy` if it is in use or being copied; `Unavailable`. What goes
     /// wrong later is the job's; the content is then as it was.
     pub async fn roll_back(self: &Arc<Self>, volume: &str, name: &str) -> Result<JobView> {
-        let deadline = time::short(self.setup.installation);
-        let volume = self.index.find(volume)?;
-        find(&volume, name)?;
-        self.writable()?;
-        let lock = volume.lock_by(deadline).await?;
-        let pool = self.configured(&volume.record().pool)?;
-        self.sound(&volume, &pool).await?;
-        let lock = self.vacate_by(deadline, &volume, &pool, lock).await?;
-        // Nobody waits for a copy that may take long: that is said at once.
-        let content = volume.take_content(tokio::time::Instant::now()).await?;
-        let to = find(&volume, name)?;
-        let of = Some((volume.id, volume.record().name.to_string()));
-        let job = self.jobs.start(ROLLBACK, of, Some(&pool.name), Op::new(UNLIMITED));
+        let of = self.index.find(volume)?;
+        find(&of, name)?;
+        let vacated = self.vacated(&of).await?;
+        let to = find(&of, name)?;
+        let pool = vacated.pool.clone();
+        let about = Some((of.id, of.record().name.to_string()));
+        let job = self.jobs.start(ROLLBACK, about, Some(&pool.name), Op::new(UNLIMITED));
         let (engine, own) = (self.clone(), job.clone());
         tokio::spawn(async move {
-            let (_lock, _content) = (lock, content);
+            let Vacated { volume, .. } = &vacated;
             let because = format!("it is being rolled back to `{}`", to.sidecar.name);
             volume.write(|life| life.waiting = Some(because));
-            let done = engine.go_back(&volume, &pool, &to, &own).await;
+            let done = engine.go_back(volume, &pool, &to, &own).await;
             volume.write(|life| life.waiting = None);
             own.end(done.as_ref().map(Clone::clone));
         });
@@ -69,10 +95,36 @@ impl Engine {
         if let Some(bytes) = self.cost(volume, Some(to.sidecar.id), pool, job.op.clone()).await? {
             announce(job, bytes);
         }
+        let like = format!("`{}` was", to.sidecar.name);
+        let handle = to.handle.clone();
+        let other = Other {
+            to: Some(to.sidecar.id),
+            prefix: "before-rollback-",
+            like,
+            put: move |backend: &dyn Backend, op: &Op, record: &Record, kept: &Snapshot| {
+                let snapshots = accessor(backend)?;
+                snapshots.roll_back(op, &record.handle, &handle, &kept.handle, &kept.sidecar)
+            },
+        };
+        self.exchange(volume, pool, other, job).await
+    }
+
+    /// Puts other content in the place of the present one, which becomes a snapshot;
+    /// the caller has the volume [`Vacated`]. The answer is what a person is told.
+    ///
+    /// # Errors
+    /// Those of `other.put`; the content is as it was then.
+    pub(super) async fn exchange<P: Put>(
+        self: &Arc<Self>,
+        volume: &Arc<Volume>,
+        pool: &Arc<Pool>,
+        other: Other<P>,
+        job: &Job,
+    ) -> Result<String> {
         let record = volume.record();
-        let name = unused_name(volume, "before-rollback-");
+        let name = unused_name(volume, other.prefix);
         let kept = self.planned(volume, pool, name, Consistency::Quiesced).await?;
-        let rollback = Rollback { to: to.sidecar.id, kept: kept.clone() };
+        let rollback = Rollback { to: other.to, kept: kept.clone() };
         let intent = Record { rollback: Some(rollback), ..record.clone() };
         if berth_host::failpoint::sabotaged("skip-rollback-intent") {
             volume.write(|life| life.record = intent);
@@ -81,11 +133,11 @@ impl Engine {
         }
         let done = || {
             format!(
-                "`{}` is as `{}` was; what it was before is kept as `{}@{}`",
-                record.name, to.sidecar.name, record.name, kept.sidecar.name
+                "`{}` is as {}; what it was before is kept as `{}@{}`",
+                record.name, other.like, record.name, kept.sidecar.name
             )
         };
-        match self.exchange(volume, pool, &to.handle, &kept, job).await {
+        match self.put(volume, pool, &other.put, &kept, job).await {
             Ok(()) => {
                 self.settle_rollback(volume);
                 Ok(done())
@@ -109,20 +161,19 @@ impl Engine {
         }
     }
 
-    async fn exchange(
+    async fn put<P: Put>(
         &self,
         volume: &Volume,
         pool: &Pool,
-        to: &Handle,
+        put: &P,
         kept: &Snapshot,
         job: &Job,
     ) -> Result<()> {
         loop {
             job.op.check()?;
-            let (handle, to, kept) = (volume.record().handle, to.clone(), kept.clone());
-            let call = pool.copy(job.op.clone(), move |backend, op| {
-                accessor(backend)?.roll_back(op, &handle, &to, &kept.handle, &kept.sidecar)
-            });
+            let (record, put, kept) = (volume.record(), put.clone(), kept.clone());
+            let call =
+                pool.copy(job.op.clone(), move |backend, op| put(backend, op, &record, &kept));
             match call.await? {
                 Progress::Ready(_) => return Ok(()),
                 Progress::Pending { after, because } => {
@@ -163,10 +214,11 @@ impl Engine {
             self.delete_later(volume, pool, removed);
             return Ok(false);
         }
-        // The content was exchanged: its copy is whole, and `to` is not needed.
+        // The content was exchanged: the other one is whole, and where it is from is
+        // not needed.
         self.until_ready(pool, volume, move |backend, op, record| {
             let Rollback { kept, .. } = &rollback;
-            let to = record.snapshots.iter().find(|entry| entry.sidecar.id == rollback.to);
+            let to = record.snapshots.iter().find(|entry| Some(entry.sidecar.id) == rollback.to);
             let to = to.map_or(&kept.handle, |entry| &entry.handle);
             accessor(backend)?.roll_back(op, &record.handle, to, &kept.handle, &kept.sidecar)
         })

@@ -6,9 +6,9 @@ use std::{
 };
 
 use berth_api::{Error, Result};
-use tokio::sync::{OwnedMutexGuard, oneshot};
+use tokio::sync::{OwnedMutexGuard, OwnedRwLockWriteGuard, oneshot};
 
-use super::{Engine, detach::Evidence, pool::Pool, volume::Volume};
+use super::{Engine, detach::Evidence, pool::Pool, time, volume::Volume};
 use crate::journal;
 
 /// How long a holder without references is waited for: a container that is just
@@ -17,7 +17,32 @@ const HOLDER: Duration = Duration::from_secs(2);
 /// How often it is looked for meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// A volume that nobody uses, and that stays so as long as this lives.
+#[derive(Debug)]
+pub(super) struct Vacated {
+    pub(super) volume: Arc<Volume>,
+    pub(super) pool: Arc<Pool>,
+    _lock: OwnedMutexGuard<()>,
+    _content: OwnedRwLockWriteGuard<()>,
+}
+
 impl Engine {
+    /// Makes sure that nobody uses a sound volume or copies its content.
+    ///
+    /// # Errors
+    /// `Busy` if somebody does; `NotFound`, `Corrupt` if it is faulty; `Unavailable`.
+    pub(super) async fn vacated(self: &Arc<Self>, volume: &Arc<Volume>) -> Result<Vacated> {
+        let deadline = time::short(self.setup.installation);
+        self.writable()?;
+        let lock = volume.lock_by(deadline).await?;
+        let pool = self.configured(&volume.record().pool)?;
+        self.sound(volume, &pool).await?;
+        let lock = self.vacate_by(deadline, volume, &pool, lock).await?;
+        // Nobody waits for a copy that may take long: that is said at once.
+        let content = volume.take_content(tokio::time::Instant::now()).await?;
+        Ok(Vacated { volume: volume.clone(), pool, _lock: lock, _content: content })
+    }
+
     /// Makes sure that nobody uses the volume and takes its mount down, for a
     /// caller with a deadline. A call into a pool that hangs keeps the lock until
     /// it ends: an unmount that comes late must not meet a new mount.

@@ -23,8 +23,8 @@ pub use pool::PoolView;
 pub use repository::{KeyView, RepositoryView};
 pub use request::{
     AddKey, CheckRepository, CopyBackups, CreateBackup, CreateSnapshot, CreateVolume, Grow, Grown,
-    MountVolume, Mounted, PruneRepository, Rebuild, Repair, ResizeVolume, RollBack, SetVolume,
-    VerifyBackups,
+    MountVolume, Mounted, PruneRepository, Rebuild, Repair, ResizeVolume, RestoreHost, RollBack,
+    SetVolume, VerifyBackups,
 };
 pub use snapshot::SnapshotView;
 pub use volume::VolumeView;

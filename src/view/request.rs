@@ -66,6 +66,17 @@ pub struct VerifyBackups {
     pub repository: Option<String>,
 }
 
+/// `POST /v1/backups/restore`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RestoreHost {
+    /// The host whose volumes are restored, by name or id.
+    pub host: String,
+    /// From this repository only.
+    #[serde(default)]
+    pub repository: Option<String>,
+}
+
 /// `POST /v1/repositories/NAME/check`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

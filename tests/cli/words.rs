@@ -148,12 +148,32 @@ fn several_names_are_all_tried_and_each_error_is_told() {
 }
 
 #[test]
+fn a_restore_has_one_target() {
+    for words in [
+        &["backup", "restore", "4f0a", "db2", "-o", "pool=fast"][..],
+        &["backup", "restore", "4f0a", "--in-place", "--repository", "r"],
+        &["backup", "restore", "--all", "--host", "h"],
+    ] {
+        let text = said(&run(words));
+        assert!(text.contains("cannot reach the daemon"), "{words:?}: {text}");
+    }
+    for words in [
+        &["backup", "restore", "4f0a"][..],
+        &["backup", "restore", "4f0a", "db2", "--in-place"],
+        &["backup", "restore", "4f0a", "--in-place", "-o", "pool=fast"],
+        &["backup", "restore", "--all"],
+        &["backup", "restore", "--host", "h"],
+        &["backup", "restore", "4f0a", "db2", "-o", "from=db"],
+    ] {
+        let output = run(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {}", said(&output));
+    }
+}
+
+#[test]
 fn what_is_not_built_is_known_and_refused() {
     let commands: &[&[&str]] = &[
         &["volume", "move", "db", "--zone", "a"],
-        &["backup", "restore", "4f", "db2", "-o", "pool=fast"],
-        &["backup", "restore", "4f", "--in-place"],
-        &["backup", "restore", "--all", "--host", "h"],
         &["pool", "repair", "fast"],
         &["policy", "ls"],
         &["policy", "inspect", "nightly"],

@@ -21,6 +21,7 @@
 //! | [`records`] | records of pools that several hosts share |
 //! | [`resize`] | pools that can limit a volume |
 //! | [`report`] | what is worth knowing of a pool |
+//! | [`origin`] | `from=TEXT`: what a new volume is made from |
 //! | [`size`] | a number of bytes as people write it |
 //! | [`sidecar`] | `volume.json`, the self-description beside the data |
 //! | [`identity`] | `pool.json`, and which host a pool belongs to |
@@ -39,6 +40,7 @@ pub mod identity;
 pub mod label;
 pub mod operation;
 pub mod options;
+pub mod origin;
 pub mod records;
 pub mod report;
 pub mod resize;

@@ -93,6 +93,12 @@ impl Op {
         self.shared.files_done.fetch_add(files, Relaxed);
     }
 
+    /// Counts anew: what was done has to be done again.
+    pub fn begin_again(&self) {
+        self.shared.bytes_done.store(0, Relaxed);
+        self.shared.files_done.store(0, Relaxed);
+    }
+
     /// How far the operation is.
     pub fn counts(&self) -> Counts {
         Counts {

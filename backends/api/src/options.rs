@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, Error, Result, SnapshotName, VolumeName};
+use crate::{Bytes, Error, Result, origin::From};
 
 /// The options in force of one volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +107,7 @@ impl TryFrom<String> for Mode {
     }
 }
 
-impl From<Mode> for String {
+impl std::convert::From<Mode> for String {
     fn from(mode: Mode) -> Self {
         mode.to_string()
     }
@@ -235,7 +235,7 @@ impl Options {
                 )?;
                 value.to_owned()
             }
-            "from" => origin(value)?,
+            "from" => From::parse(value)?.to_string(),
             // `pool` was resolved by the engine before a backend sees the rest.
             _ => value.to_owned(),
         })
@@ -292,27 +292,6 @@ fn id(key: &str, value: &str) -> Result<u32> {
                 "names differ between host and image; write the number, as `id -u` prints it",
             )),
     }
-}
-
-/// `VOLUME` or `VOLUME@SNAPSHOT`, both valid names.
-fn origin(value: &str) -> Result<String> {
-    if value.starts_with("backup:") {
-        return Err(Error::unsupported(
-            "option `from` does not take backups yet: they are not built",
-        ));
-    }
-    let (volume, snapshot) = match value.split_once('@') {
-        Some((volume, snapshot)) => (volume, Some(snapshot)),
-        None => (value, None),
-    };
-    let context = |error: Error| {
-        error.context("option `from`").with_hint("write `VOLUME` or `VOLUME@SNAPSHOT`")
-    };
-    volume.parse::<VolumeName>().map_err(context)?;
-    if let Some(snapshot) = snapshot {
-        snapshot.parse::<SnapshotName>().map_err(context)?;
-    }
-    Ok(value.to_owned())
 }
 
 fn word<T: Copy>(key: &str, value: &str, words: &[(&str, T)]) -> Result<T> {

@@ -37,6 +37,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use berth_api::{Error, Result, options::nearest};
 use berth_vault::repository::Who;
 
+pub(super) use list::Listing;
 pub(super) use repository::Repository;
 
 use crate::{config::RepositoryConfig, database::Writer, journal::Remembered};

@@ -101,6 +101,18 @@ impl Repository {
             .await
     }
 
+    /// Runs a call on this thread, which is one that may block.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub(in crate::engine) fn here<T>(
+        &self,
+        op: &Op,
+        call: impl FnOnce(&Opened, &Op) -> Result<T>,
+    ) -> Result<T> {
+        self.with(op, call)
+    }
+
     /// Whether there is a repository.
     ///
     /// # Errors
@@ -113,6 +125,16 @@ impl Repository {
             exists(op, &*store)
         })
         .await
+    }
+
+    /// Whether there is one at its place now; blocks. If not, what is open is let go
+    /// of.
+    pub(in crate::engine) fn is_there(&self, op: &Op) -> bool {
+        let there = self.store().and_then(|store| exists(op, &*store)).unwrap_or(false);
+        if !there {
+            *lock(&self.open) = None;
+        }
+        there
     }
 
     /// Where it is, for people; without secrets.

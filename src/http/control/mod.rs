@@ -175,7 +175,10 @@ async fn look(engine: &Arc<Engine>, route: &Route) {
         | Route::Snapshots(_)
         | Route::Snapshot { .. }
         | Route::Pools
-        | Route::Pool(_) => engine.look_around_now().await,
+        | Route::Pool(_)
+        | Route::Vault(vault::Vault::RestoreInPlace { .. } | vault::Vault::RestoreHost) => {
+            engine.look_around_now().await;
+        }
         Route::RemoveVolume { name, .. }
         | Route::SetVolume(name)
         | Route::ResizeVolume(name)

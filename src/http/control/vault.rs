@@ -9,7 +9,10 @@ use hyper::Method;
 
 use crate::{
     engine::Engine,
-    view::{AddKey, CheckRepository, CopyBackups, CreateBackup, PruneRepository, VerifyBackups},
+    view::{
+        AddKey, CheckRepository, CopyBackups, CreateBackup, PruneRepository, RestoreHost,
+        VerifyBackups,
+    },
 };
 
 use super::{Reply, answer::json, read, read_or_default, route::Query};
@@ -51,6 +54,15 @@ pub enum Vault {
     },
     /// `POST /v1/backups/verify`
     Verify,
+    /// `POST /v1/backups/restore`: all volumes of a host
+    RestoreHost,
+    /// `POST /v1/backups/ID/restore[?repository=R]`: into the volume it is of
+    RestoreInPlace {
+        /// The first digits of its id.
+        id: String,
+        /// In this repository only.
+        repository: Option<String>,
+    },
     /// `GET /v1/backups/ID[?repository=R]`
     Backup {
         /// The first digits of its id.
@@ -102,6 +114,10 @@ pub(super) fn route(
             Vault::Backups { repository: query.take("repository"), volume: query.take("volume") }
         }
         ["backups", "verify"] if post => Vault::Verify,
+        ["backups", "restore"] if post => Vault::RestoreHost,
+        ["backups", id, "restore"] if post => {
+            Vault::RestoreInPlace { id: name(id), repository: query.take("repository") }
+        }
         ["backups", id] if get => {
             Vault::Backup { id: name(id), repository: query.take("repository") }
         }
@@ -111,7 +127,8 @@ pub(super) fn route(
         ["volumes", volume, "backups"] if post => Vault::CreateBackup(name(volume)),
         ["repositories", _, "init" | "check" | "prune" | "copy"]
         | ["repositories", _, "keys", "confirm"]
-        | ["backups", "verify"]
+        | ["backups", "verify" | "restore"]
+        | ["backups", _, "restore"]
         | ["volumes", _, "backups"] => return Err("POST"),
         ["repositories", _, "keys", _] => return Err("DELETE"),
         ["backups", _] => return Err("GET, DELETE"),
@@ -153,6 +170,13 @@ pub(super) async fn ask(engine: &Arc<Engine>, route: Vault, body: &[u8]) -> Resu
         Vault::Verify => {
             let request: VerifyBackups = read_or_default(body)?;
             json(&engine.verify_backups(&request).await?)
+        }
+        Vault::RestoreHost => {
+            let request: RestoreHost = read(body)?;
+            json(&engine.restore_host(&request.host, request.repository.as_deref()).await?)
+        }
+        Vault::RestoreInPlace { id, repository } => {
+            json(&engine.restore_in_place(&id, repository.as_deref()).await?)
         }
         Vault::Backup { id, repository } => json(&engine.backup(&id, repository.as_deref()).await?),
         Vault::RemoveBackup { id, repository } => {
@@ -214,6 +238,12 @@ mod tests {
                 "/v1/backups/4f?repository=r",
                 Vault::RemoveBackup { id: id(), repository: Some(r()) },
             ),
+            (Method::POST, "/v1/backups/restore", Vault::RestoreHost),
+            (
+                Method::POST,
+                "/v1/backups/4f/restore?repository=r",
+                Vault::RestoreInPlace { id: id(), repository: Some(r()) },
+            ),
             (Method::POST, "/v1/volumes/db/backups", Vault::CreateBackup("db".to_owned())),
         ];
         for (method, target, route) in table {
@@ -231,6 +261,7 @@ mod tests {
             (Method::GET, "/v1/repositories/r/keys/4f", "DELETE"),
             (Method::POST, "/v1/backups/4f", "GET, DELETE"),
             (Method::GET, "/v1/volumes/db/backups", "POST"),
+            (Method::GET, "/v1/backups/4f/restore", "POST"),
         ];
         for (method, path, expected) in table {
             match at(&method, path) {

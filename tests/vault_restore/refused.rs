@@ -1,0 +1,74 @@
+//! What is not restored: damaged, gone, too large, misspelt. Nothing that looks
+//! healthy is left of it.
+
+use crate::{
+    House, packs,
+    support::{
+        pause::Pause,
+        poll::{self, SOON},
+    },
+    turn,
+};
+
+#[test]
+fn a_damaged_backup_makes_no_volume() {
+    let (house, id) = House::with_backup();
+    house.damage();
+    let said = house.refused(&["backup", "restore", &id, "w"], 1);
+    assert!(said.contains(&id[..8]), "it names the backup: {said}");
+    assert_eq!(house.state("w"), None);
+    poll::equal("folders of volumes", SOON, &1, || house.folders());
+    for pack in packs(&house.offsite()) {
+        turn(&pack);
+    }
+    // convoy took the folder of the failed restore for a healthy volume.
+    house.ok(&["backup", "restore", &id, "w"]);
+    assert_eq!(house.content("w"), house.content("v"));
+}
+
+#[test]
+fn one_that_turns_out_to_be_damaged_later_makes_a_faulty_volume() {
+    let (mut house, id) = House::with_backup();
+    let pause = Pause::at(house.stage.path(), "engine.restore.fill", 1);
+    let rule = pause.rule().to_owned();
+    house.restart(&rule);
+    let from = format!("from=backup:{id}");
+    house.ok(&["volume", "create", "w", "-o", &from]);
+    house.damage();
+    pause.release();
+    house.becomes("w", "faulty");
+    for words in [&["volume", "mount", "w"][..], &["volume", "create", "w", "-o", &from]] {
+        let said = house.refused(words, 1);
+        assert!(said.contains("faulty") && said.contains("berth volume rm w"), "{said}");
+    }
+    house.restart("");
+    house.becomes("w", "faulty");
+    house.ok(&["volume", "rm", "w"]);
+    assert_eq!(house.state("w"), None);
+    poll::equal("folders of volumes", SOON, &1, || house.folders());
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_made() {
+    let (house, id) = House::with_backup();
+    let from = format!("from=backup:{id}");
+    let said = house.refused(&["volume", "create", "w", "-o", &from, "-o", "size=1M"], 1);
+    assert!(said.contains("the volume may take 1 MiB"), "{said}");
+    assert_eq!((house.state("w"), house.folders()), (None, 1));
+}
+
+#[test]
+fn what_is_not_there_is_told() {
+    let (house, id) = House::with_backup();
+    let create = |from: &str, code| {
+        let said = house.refused(&["volume", "create", "w", "-o", &format!("from={from}")], code);
+        assert_eq!(house.state("w"), None);
+        said
+    };
+    assert!(create("backup:ffffffff", 3).contains("berth backup ls"));
+    assert!(create("backup:latest:w", 3).contains("no backup of volume `w`"));
+    assert!(create("backup:offsit/ffff", 3).contains("did you mean `offsite`"));
+    assert!(create("backup:xyz", 2).contains("option `from`"));
+    std::fs::remove_file(house.offsite().join("snapshots").join(&id)).expect("the backup");
+    assert!(create(&format!("backup:{id}"), 3).contains("no such backup"));
+}
