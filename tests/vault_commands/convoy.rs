@@ -4,7 +4,15 @@ use std::{fs, os::unix::fs::MetadataExt as _, path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::{House, all_restics, backups::noise, restic_by, support::pause::Pause};
+use crate::{
+    House, all_restics,
+    backups::noise,
+    restic_by,
+    support::{
+        pause::Pause,
+        poll::{self, SOON},
+    },
+};
 
 /// The number that a backup's view has there.
 #[track_caller]
