@@ -90,7 +90,7 @@ fn convoy_15_attributes_lists_and_holes_come_back() {
     assert!(number(&view, "bytes-read") < 1 << 20, "holes are not read: {view}");
     let id = view["id"].as_str().expect("a text");
     for (number, restic) in all_restics().iter().enumerate() {
-        let to = house.stage.folder(&format!("out-{number}"));
+        let to = house.stage.folder(format!("out-{number}"));
         let words = ["restore", id, "--target", to.to_str().expect("UTF-8")];
         let output = restic_by(restic, &house.built_in(), &house.key("default"), &words);
         assert!(output.status.success(), "{output:?}");
