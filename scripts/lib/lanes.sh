@@ -34,7 +34,7 @@ needs_of() {
         need setfacl acl
         ;;
     vault)
-        need restic restic
+        need_judges
         need python3 python3
         python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
         ;;
@@ -46,8 +46,12 @@ needs_of() {
         need losetup mount
         ;;
     crash | sabotage)
-        # Some of what saboteurs must not pass runs in the guest.
-        [[ $1 == crash ]] || need_vm
+        # Some of what saboteurs must not pass runs in the guest, some is judged by
+        # restic: a test that fails because it has none looks as if it had noticed.
+        if [[ $1 == sabotage ]]; then
+            need_vm
+            need_judges
+        fi
         need mkfs.ext4 e2fsprogs
         need mkfs.btrfs btrfs-progs
         need mkfs.xfs xfsprogs
@@ -55,6 +59,17 @@ needs_of() {
         need strace strace
         ;;
     esac
+}
+
+# restic, and what makes and compares everything that a backup must keep.
+need_judges() {
+    need restic restic
+    need setfattr attr
+    need setfacl acl
+    need setcap libcap2-bin
+    need mkfs.ext4 e2fsprogs
+    need mkfs.xfs xfsprogs
+    need losetup mount
 }
 
 # lane_of TEST: whose lane a test is.
@@ -185,7 +200,7 @@ lane_directories() {
 
 # Repositories, with stock restic beside, and on servers of S3.
 lane_vault() {
-    need_s3s && need_moto && run_tests vault
+    need_s3s && need_moto && need_current_restic && run_tests vault
 }
 
 lane_engine() { run_tests engine; }
@@ -197,7 +212,7 @@ lane_crash() {
     run_tests crash
 }
 
-lane_sabotage() { scripts/lib/sabotage; }
+lane_sabotage() { need_current_restic && scripts/lib/sabotage; }
 
 # First what `scripts/vm` promises, then what runs inside.
 lane_vm() {

@@ -6,7 +6,7 @@ use berth_api::Op;
 use berth_vault::{Lock, Password, Repository, repository::Who, store::directory::Directory};
 use serde_json::Value;
 
-use crate::{House, restic_ok, support::poll::SOON};
+use crate::{House, judged, restic_ok, support::poll::SOON};
 
 /// All texts that no log may have.
 fn secrets(house: &House) -> String {
@@ -54,7 +54,7 @@ fn restic_lists_and_restores_what_was_backed_up() {
             .expect("JSON");
     assert_eq!(listed[0]["id"], id.as_str());
     assert_eq!(listed[0]["paths"][0], "/v");
-    restic_ok(&repository, &key, &["check", "--read-data"]);
+    judged(&repository, &key);
     let to = house.stage.folder("out");
     restic_ok(&repository, &key, &["restore", &id, "--target", to.to_str().expect("UTF-8")]);
     let same = |file: &str| {
@@ -125,7 +125,7 @@ fn what_is_removed_is_pruned_and_the_rest_verifies() {
     assert!(size(&house) < before - (2 << 20), "{before} → {}", size(&house));
     assert!(house.json(&["repository", "inspect"])[0]["pruned"].is_string());
     house.ok(&["backup", "verify", &ten]);
-    restic_ok(&house.built_in(), &house.key("default"), &["check", "--read-data"]);
+    judged(&house.built_in(), &house.key("default"));
 }
 
 #[test]
@@ -198,11 +198,11 @@ fn backups_are_copied_into_a_second_repository() {
     let there = house.json(&["backup", "ls", "--repository", "second"]);
     assert_eq!(there.as_array().expect("a list").len(), 1, "{there}");
     assert_eq!(house.json(&["backup", "ls", "v"]).as_array().expect("a list").len(), 2);
-    restic_ok(&house.stage.join("second"), &house.key("second"), &["check", "--read-data"]);
+    judged(&house.stage.join("second"), &house.key("second"));
 }
 
 /// Bytes that do not compress, the same for the same name.
-fn noise(name: &str, length: usize) -> Vec<u8> {
+pub(crate) fn noise(name: &str, length: usize) -> Vec<u8> {
     let mut state = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| {
         (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

@@ -1,13 +1,18 @@
 //! Repositories and backups by the built binary, beside stock `restic`.
 
 mod backups;
+mod convoy;
 mod interrupted;
 mod repositories;
+mod s3;
+#[path = "../../src/vault/tests/support/mod.rs"]
+mod servers;
 #[path = "../support/mod.rs"]
 mod support;
+mod trouble;
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -107,9 +112,29 @@ impl House {
     }
 }
 
-/// Stock restic on a repository.
+/// The judges: Debian's restic, and the newest, that `scripts/test vault` downloads.
+fn all_restics() -> [PathBuf; 2] {
+    let current = env::var_os("BERTH_RESTIC_CURRENT")
+        .expect("BERTH_RESTIC_CURRENT names no restic: run scripts/test vault");
+    [PathBuf::from("restic"), PathBuf::from(current)]
+}
+
+/// Every restic accepts all that is in the repository.
+#[track_caller]
+fn judged(repository: &Path, key: &Path) {
+    for restic in all_restics() {
+        let output = restic_by(&restic, repository, key, &["check", "--read-data"]);
+        assert!(output.status.success(), "{}: {output:?}", restic.display());
+    }
+}
+
+/// Debian's restic on a repository.
 fn restic(repository: &Path, key: &Path, words: &[&str]) -> Output {
-    Command::new("restic")
+    restic_by(Path::new("restic"), repository, key, words)
+}
+
+fn restic_by(restic: &Path, repository: &Path, key: &Path, words: &[&str]) -> Output {
+    Command::new(restic)
         .args(["--no-cache", "--repo"])
         .arg(repository)
         .arg("--password-file")

@@ -50,6 +50,25 @@ impl Directory {
         }
     }
 
+    /// Why nothing can be written here, and what to do.
+    fn unwritten(&self, what: String, error: io::Error) -> Error {
+        let path = self.path.display();
+        let hint = match error.kind() {
+            Io::StorageFull | Io::QuotaExceeded => {
+                Some(format!("see df -h {path}; make room, such as by berth repository prune"))
+            }
+            Io::ReadOnlyFilesystem | Io::PermissionDenied => {
+                Some(format!("let the daemon write there; see findmnt -T {path} and ls -ld {path}"))
+            }
+            _ => None,
+        };
+        let error = Err::<(), _>(error).context(|| what).expect_err("it is one");
+        match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+
     fn try_write(&self, kind: Kind, id: &Id, bytes: &[u8]) -> io::Result<bool> {
         let target = self.file(kind, id);
         if target.try_exists()? {
@@ -92,7 +111,7 @@ impl Store for Directory {
     fn create(&self, _: &Op) -> Result<()> {
         let what = || format!("repository `{}`: make its folders", self.path.display());
         let folders = [Kind::Key, Kind::Lock, Kind::Snapshot, Kind::Index, Kind::Pack];
-        make(&self.path).context(what)?;
+        make(&self.path).map_err(|error| self.unwritten(what(), error))?;
         for kind in folders {
             make(&self.path.join(kind.folder())).context(what)?;
         }
@@ -151,8 +170,10 @@ impl Store for Directory {
 
     fn write(&self, op: &Op, kind: Kind, id: &Id, bytes: Bytes) -> Result<()> {
         op.check()?;
-        let what = || self.what("write", kind, id);
-        if self.try_write(kind, id, &bytes).context(what)? || kind != Kind::Config {
+        let new = self
+            .try_write(kind, id, &bytes)
+            .map_err(|error| self.unwritten(self.what("write", kind, id), error))?;
+        if new || kind != Kind::Config {
             return Ok(());
         }
         Err(Error::conflict(format!("there is a repository in `{}` already", self.location())))
@@ -162,7 +183,7 @@ impl Store for Directory {
         op.check()?;
         match fs::remove_file(self.file(kind, id)) {
             Err(error) if error.kind() == Io::NotFound => Ok(()),
-            other => other.context(|| self.what("remove", kind, id)),
+            other => other.map_err(|error| self.unwritten(self.what("remove", kind, id), error)),
         }
     }
 

@@ -38,9 +38,18 @@ fn restic_restores_everything_odd() {
     let before = facts(&volume.data());
     let backup = volume.back_up_at(later());
     assert_eq!(facts(&volume.data()), before, "reading leaves no trace");
-    let restored = volume.restored(&backup);
-    odd::settle(&restored);
-    assert_eq!(without_linked_links(&facts(&restored)), without_linked_links(&before));
+    volume.stock.judged(1);
+    for restic in stock::all() {
+        let restored = volume.restored_by(&restic, &backup);
+        odd::settle(&restored);
+        let facts = facts(&restored);
+        assert_eq!(
+            without_linked_links(&facts),
+            without_linked_links(&before),
+            "by {}",
+            restic.display()
+        );
+    }
 
     let summary = backup.file.summary.as_ref().unwrap();
     assert_eq!(backup.label.mode, Mode::Full);

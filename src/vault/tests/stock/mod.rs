@@ -8,7 +8,7 @@ pub mod odd;
 
 use std::{
     collections::BTreeMap,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -53,9 +53,25 @@ impl Stock {
         self.stage.path().join(name)
     }
 
-    /// Runs restic in `place`, which must go well.
+    /// Runs Debian's restic in `place`, which must go well.
     pub fn restic(&self, place: impl AsRef<Path>, arguments: &[&str]) -> String {
-        let mut command = Command::new("restic");
+        self.by(Path::new("restic"), place, arguments)
+    }
+
+    /// Every restic accepts the whole repository, and lists as many snapshots.
+    #[track_caller]
+    pub fn judged(&self, snapshots: usize) {
+        for restic in all() {
+            self.by(&restic, "/", &["check", "--read-data"]);
+            let listed = self.by(&restic, "/", &["snapshots", "--json"]);
+            let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).expect("a list");
+            assert_eq!(listed.len(), snapshots, "by {}", restic.display());
+        }
+    }
+
+    /// The same by this restic, one of `all`.
+    pub fn by(&self, restic: &Path, place: impl AsRef<Path>, arguments: &[&str]) -> String {
+        let mut command = Command::new(restic);
         command.arg("--repo").arg(self.path("repo")).arg("--no-cache").args(arguments);
         command.env("RESTIC_PASSWORD", PASSWORD).current_dir(place);
         run(&mut command)
@@ -84,6 +100,13 @@ impl Stock {
         let password = Password::new(PASSWORD.as_bytes());
         Repository::init(&op(), "test", store, &password, who()).expect("it is made")
     }
+}
+
+/// The judges: Debian's restic, and the newest, that `scripts/test vault` downloads.
+pub fn all() -> [PathBuf; 2] {
+    let current = env::var_os("BERTH_RESTIC_CURRENT")
+        .expect("BERTH_RESTIC_CURRENT names no restic: run scripts/test vault");
+    [PathBuf::from("restic"), PathBuf::from(current)]
 }
 
 /// The backups in a repository, oldest first.

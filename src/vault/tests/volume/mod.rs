@@ -132,13 +132,19 @@ impl Volume {
         nodes.into_iter().find(|node| node.name == name).expect("it is there")
     }
 
-    /// Whether restic finds nothing wrong, and what it restores.
+    /// Whether Debian's restic finds nothing wrong, and what it restores.
     pub fn restored(&self, backup: &Backup) -> PathBuf {
+        self.restored_by(Path::new("restic"), backup)
+    }
+
+    /// The same by this restic, one of `stock::all`, each in a place of its own.
+    pub fn restored_by(&self, restic: &Path, backup: &Backup) -> PathBuf {
         let place = self.stock.path("");
-        self.stock.restic(&place, &["check", "--read-data"]);
-        let target = self.stock.path(&format!("restored-{}", backup.id.short()));
+        self.stock.by(restic, &place, &["check", "--read-data"]);
+        let name = restic.display().to_string().replace('/', "-");
+        let target = self.stock.path(&format!("restored-{name}-{}", backup.id.short()));
         let (id, to) = (backup.id.to_string(), target.display().to_string());
-        self.stock.restic(&place, &["restore", &id, "--target", &to]);
+        self.stock.by(restic, &place, &["restore", &id, "--target", &to]);
         target.join("data")
     }
 }
