@@ -2,6 +2,7 @@
 //! repository with its password is part of it.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     fs::File,
     path::Path,
@@ -139,8 +140,8 @@ fn request(content: Content, snapshot_id: Option<SnapshotId>) -> Request {
         name,
         id: volume_id,
         created: Timestamp::now(),
-        given: Default::default(),
-        options: Default::default(),
+        given: BTreeMap::default(),
+        options: BTreeMap::default(),
         pool: "bench".to_owned(),
         backend: "vfs".to_owned(),
         host: "bench".to_owned(),

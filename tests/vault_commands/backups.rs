@@ -72,6 +72,7 @@ fn restic_lists_and_restores_what_was_backed_up() {
 fn a_snapshot_is_backed_up_as_it_was() {
     let house = House::new();
     house.volume("v");
+    house.ages("v");
     house.ok(&["snapshot", "create", "v", "before"]);
     house.write("v", "file", b"after");
     house.refused(&["backup", "create", "v@never"], 3);

@@ -20,6 +20,7 @@ use std::{
 use serde_json::Value;
 use support::{
     daemon::{Daemon, Setup},
+    poll::{self, SOON},
     stage::Stage,
 };
 
@@ -95,6 +96,16 @@ impl House {
     /// Writes a file into the volume.
     fn write(&self, name: &str, file: &str, bytes: &[u8]) {
         fs::write(self.daemon.data(name).join(file), bytes).expect("a file in the volume");
+    }
+
+    /// Backs a volume up until that reads nothing: what changed right before a backup is
+    /// read by the next one again.
+    #[track_caller]
+    fn ages(&self, volume: &str) {
+        poll::holds("the files are old enough", SOON, || {
+            let id = self.ok(&["backup", "create", volume]);
+            self.json(&["backup", "inspect", &id])[0]["bytes-read"] == 0
+        });
     }
 
     /// What doctor says of a repository: severity and message, a pair each.
