@@ -15,7 +15,7 @@
 //! | [`backup`] | what a snapshot says of the volume it is of |
 //! | [`copy`] | backups into another repository |
 //! | [`forget`] | removing backups by their ids |
-//! | [`format`] | the files of a repository, as bytes and JSON; no I/O |
+//! | [`mod@format`] | the files of a repository, as bytes and JSON; no I/O |
 //! | `gather` | reading many blobs, pack by pack |
 //! | [`keys`] | what opens a repository |
 //! | [`listing`] | the backups in a repository |

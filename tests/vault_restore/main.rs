@@ -2,6 +2,7 @@
 
 mod create;
 mod host;
+mod image;
 mod in_place;
 mod refused;
 #[path = "../support/mod.rs"]

@@ -86,11 +86,9 @@ fn restored(open: &Opened, op: &Op, id: &Id, target: Target<'_>) -> Result<()> {
     let directory = Dir::from_fd(directory).context(what)?;
     match description.content {
         Content::Tree => restore::tree(open, op, &backup, &directory).map(drop),
-        Content::Image { .. } => Err(Error::unsupported(format!(
-            "backup `{}` is of a block device, and is not restored into a directory",
-            id.short()
-        ))
-        .with_hint("`restic dump` writes its `/volume.img` onto a device")),
+        Content::Image { published, .. } => {
+            super::image::unpacked(open, op, &backup, published.as_deref(), &directory)
+        }
     }
 }
 

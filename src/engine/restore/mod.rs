@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `source` | the backup that a text names, and whether it fits |
 //! | `filling` | a backup's content on its way into a directory |
+//! | `image` | a block volume's content on its way into a directory |
 //! | `create` | `from=backup:…`: new volumes with the content of a backup |
 //! | `in_place` | a volume's content exchanged for that of its backup |
 //! | `host` | all volumes of a lost host |
@@ -17,6 +18,7 @@
 mod create;
 mod filling;
 mod host;
+mod image;
 mod in_place;
 mod source;
 

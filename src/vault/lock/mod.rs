@@ -12,7 +12,7 @@
 //!
 //! | module | noun |
 //! |---|---|
-//! | [`file`] | `locks/ID` |
+//! | [`mod@file`] | `locks/ID` |
 //! | [`others`] | who else holds one, and what is left of the dead |
 //! | [`refresh`] | the thread that keeps one fresh |
 //!

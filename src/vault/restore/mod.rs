@@ -4,8 +4,8 @@
 //! | module | noun |
 //! |---|---|
 //! | [`fetch`] | many blobs, in the order that they lie in packs |
-//! | [`tree`] | the tree of a directory volume |
-//! | [`image`] | the image of a block volume |
+//! | [`mod@tree`] | the tree of a directory volume |
+//! | [`mod@image`] | the image of a block volume |
 //! | `entry` | what stands in a tree, judged before anybody acts on it |
 //! | `folder` | the directories of a restore |
 //! | `file` | the content of many files at a time |

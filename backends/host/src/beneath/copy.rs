@@ -35,11 +35,6 @@ use std::{
 };
 
 use berth_api::{Context as _, Error, Op, Result};
-use nix::{
-    errno::Errno,
-    fcntl::{OFlag, openat},
-    sys::stat::Mode,
-};
 
 pub(super) use self::attributes::{ACCESS_LIST, DEFAULT_LIST, may_be_refused};
 pub(super) use self::folder::parent;
@@ -112,17 +107,12 @@ const HANDS: usize = 8;
 /// # Errors
 /// The kernel's, if that cannot be told.
 pub fn way(dir: &Dir) -> io::Result<Way> {
-    let nameless = || {
-        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        Ok(openat(dir, ".", flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
-    };
-    let pair: Result<[std::fs::File; 2], Errno> =
-        nameless().and_then(|source| Ok([source, nameless()?]));
+    let pair = dir.nameless_file().and_then(|source| Ok([source, dir.nameless_file()?]));
     let [mut source, target] = match pair {
         Ok(pair) => pair,
         // Network file systems have no such files.
-        Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL) => return Ok(Way::Copy),
-        Err(error) => return Err(error.into()),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(Way::Copy),
+        Err(error) => return Err(error),
     };
     // On a full disk the files stay empty, which is as good on all that is known.
     let _ = source.write_all(b"x");

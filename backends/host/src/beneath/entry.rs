@@ -1,9 +1,11 @@
-//! Entries of a directory: second names, replacements, empty folders.
+//! Entries of a directory: second names, replacements, empty folders; files without a name.
 
-use std::io;
+use std::{fs::File, io};
 
 use nix::{
-    fcntl::{AtFlags, renameat},
+    errno::Errno,
+    fcntl::{AtFlags, OFlag, openat, renameat},
+    sys::stat::Mode,
     unistd::{UnlinkatFlags, linkat, unlinkat},
 };
 
@@ -40,5 +42,21 @@ impl Dir {
     pub fn remove_empty(&self, name: &str) -> io::Result<()> {
         failpoint::hit("beneath.remove-empty")?;
         Ok(unlinkat(self, name, UnlinkatFlags::RemoveDir)?)
+    }
+
+    /// A new file on the directory's file system that has no name, and is gone when it
+    /// is closed, whatever happens.
+    ///
+    /// # Errors
+    /// `Unsupported` where there are none, as on network file systems; the kernel's.
+    pub fn nameless_file(&self) -> io::Result<File> {
+        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        match openat(self, ".", flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+            Ok(file) => Ok(file.into()),
+            Err(error @ (Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL)) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, error))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
