@@ -54,7 +54,10 @@ fn an_image_that_cannot_be_made_leaves_nothing() {
     let mut scene = Scene { daemon: setup.spawn(), stage };
     scene.daemon.kill();
     scene.power_off();
-    let _ = fs::remove_file(scene.file());
+    // Whole, or begun when it was killed.
+    for name in scene.disk() {
+        fs::remove_file(scene.stage.join("disk").join(name)).expect("removed");
+    }
     scene.resize("16M");
     scene.daemon.restart();
     let pool = scene.pool();
