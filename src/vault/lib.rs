@@ -1,7 +1,7 @@
 //! Backups in repositories of restic's format, version 2.
 //!
-//! The format is documented (`doc/design.rst` of restic), and `restic` and `rustic`
-//! read what is written here on any computer, without Berth. This crate knows
+//! The format is documented (`doc/design.rst` of restic), and `restic`
+//! reads what is written here on any computer, without Berth. This crate knows
 //! repositories and what is put into them and taken out; it knows neither volumes'
 //! records, nor the engine, nor configuration files.
 //!

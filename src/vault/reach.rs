@@ -2,19 +2,18 @@
 //! side. One bit a blob.
 
 use std::sync::{
-    Condvar, Mutex, PoisonError,
+    Mutex, PoisonError,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use berth_api::{Context as _, Error, Op, Result};
+use berth_host::failpoint;
 
 use crate::{
-    format::{BlobKind, Id, Node, NodeKind},
+    format::{BlobKind, Id, NodeKind, Tree},
     repository::{Index, Repository},
+    restore::fetch::{Fetch, Wanted},
 };
-
-/// How many trees are read at a time.
-const READERS: usize = 8;
 
 /// A set of blobs of an index: those that are reached.
 #[derive(Debug)]
@@ -25,19 +24,6 @@ pub struct Reach {
 
 #[derive(Debug)]
 struct Bits(Vec<AtomicU64>);
-
-/// Trees that are still to be read.
-struct Queue {
-    state: Mutex<State>,
-    bell: Condvar,
-}
-
-struct State {
-    trees: Vec<Id>,
-    /// Readers that may still find more.
-    busy: usize,
-    error: Option<Error>,
-}
 
 impl Reach {
     /// What the trees `roots` need.
@@ -54,23 +40,30 @@ impl Reach {
             data: Bits::new(index.count(BlobKind::Data)),
             trees: Bits::new(index.count(BlobKind::Tree)),
         };
-        let mut trees = Vec::new();
+        let mut level = Vec::new();
         for root in roots {
-            trees.extend(reach.add(index, BlobKind::Tree, &root)?.then_some(root));
+            level.extend(reach.add(index, BlobKind::Tree, &root)?);
         }
-        let state = Mutex::new(State { trees, busy: 0, error: None });
-        let queue = Queue { state, bell: Condvar::new() };
-        std::thread::scope(|scope| {
-            for _ in 0..READERS {
-                scope.spawn(|| {
-                    while let Some(id) = queue.next() {
-                        queue.done(reach.read(repository, op, index, &id));
-                    }
-                });
-            }
-        });
-        let state = queue.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        state.error.map_or(Ok(reach), Err)
+        // Level by level, so that trees that lie side by side come with one read.
+        while !level.is_empty() {
+            let next = Mutex::new(Vec::new());
+            let mut wanted: Vec<_> =
+                level.iter().map(|blob| Wanted { blob: *blob, by: () }).collect();
+            let fetch = Fetch { repository, index, op, kind: BlobKind::Tree };
+            fetch.run(&mut wanted, &|blob| {
+                let what = || format!("tree {}", blob.id.short());
+                let tree = blob.content.and_then(|bytes| Tree::from_bytes(&bytes));
+                let found = reach.take(index, &tree.context(what)?).context(what)?;
+                op.advance(0, 1);
+                // Saboteur `skip-subtrees`: what is in directories of directories is not seen.
+                if !failpoint::sabotaged("skip-subtrees") {
+                    next.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+                }
+                Ok(())
+            })?;
+            level = next.into_inner().unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(reach)
     }
 
     /// Whether a blob is reached, by the number of its first place.
@@ -90,8 +83,8 @@ impl Reach {
         }
     }
 
-    /// Marks a blob. Whether it was not marked yet.
-    fn add(&self, index: &Index, kind: BlobKind, id: &Id) -> Result<bool> {
+    /// Marks a blob. Its number, if it was not marked yet.
+    fn add(&self, index: &Index, kind: BlobKind, id: &Id) -> Result<Option<u32>> {
         let number = index.number(kind, id).ok_or_else(|| {
             Error::corrupt(format!(
                 "{} blob {} is needed, and no index of the repository knows it",
@@ -99,31 +92,27 @@ impl Reach {
                 id.short()
             ))
         })?;
-        Ok(self.side(kind).set(number as usize))
+        Ok(self.side(kind).set(number as usize).then_some(number))
     }
 
     /// Marks what a tree needs. The trees in it that are to be read.
-    fn read(&self, repository: &Repository, op: &Op, index: &Index, id: &Id) -> Result<Vec<Id>> {
-        op.check()?;
-        let tree = repository.tree(op, index, id)?;
-        let what = |node: &Node| format!("`{}` in tree {}", node.name.escape_debug(), id.short());
+    fn take(&self, index: &Index, tree: &Tree) -> Result<Vec<u32>> {
         let mut new = Vec::new();
         for node in &tree.nodes {
+            let what = || format!("`{}`", node.name.escape_debug());
             for blob in node.content.iter().flatten() {
-                self.add(index, BlobKind::Data, blob).context(|| what(node))?;
+                self.add(index, BlobKind::Data, blob).context(what)?;
             }
-            match node.subtree {
+            match &node.subtree {
                 Some(subtree) => {
-                    let first = self.add(index, BlobKind::Tree, &subtree).context(|| what(node))?;
-                    new.extend(first.then_some(subtree));
+                    new.extend(self.add(index, BlobKind::Tree, subtree).context(what)?);
                 }
                 None if node.kind == NodeKind::Dir => {
-                    return Err(Error::corrupt(format!("{}: it has no tree", what(node))));
+                    return Err(Error::corrupt(format!("{}: it has no tree", what())));
                 }
                 None => {}
             }
         }
-        op.advance(0, 1);
         Ok(new)
     }
 }
@@ -144,41 +133,5 @@ impl Bits {
 
     fn count(&self) -> u64 {
         self.0.iter().map(|word| u64::from(word.load(Relaxed).count_ones())).sum()
-    }
-}
-
-impl Queue {
-    /// The next tree; none once all are read or one cannot be.
-    fn next(&self) -> Option<Id> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if state.error.is_some() {
-                return None;
-            }
-            // The last that was found first: it keeps the list short.
-            if let Some(id) = state.trees.pop() {
-                state.busy += 1;
-                return Some(id);
-            }
-            if state.busy == 0 {
-                return None;
-            }
-            state = self.bell.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn done(&self, read: Result<Vec<Id>>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.busy -= 1;
-        match read {
-            // Saboteur `skip-subtrees`: what is in directories of directories is not seen.
-            Ok(_) if berth_host::failpoint::sabotaged("skip-subtrees") => {}
-            Ok(new) => state.trees.extend(new),
-            Err(error) => {
-                state.error.get_or_insert(error);
-            }
-        }
-        drop(state);
-        self.bell.notify_all();
     }
 }

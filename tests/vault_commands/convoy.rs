@@ -114,7 +114,7 @@ fn convoy_15_a_change_of_one_percent_costs_about_that() {
 fn convoy_15_what_was_uploaded_before_a_kill_is_not_uploaded_again() {
     let mut pause = None;
     let mut house = House::with(|setup, stage| {
-        let here = Pause::at(stage.path(), "backup.tree.snapshot", 1);
+        let here = Pause::at(stage.path(), "backup.snapshot.write", 1);
         let rule = here.rule().to_owned();
         pause = Some(here);
         setup.env("BERTH_FAILPOINTS", rule)

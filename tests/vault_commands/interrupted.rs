@@ -51,7 +51,7 @@ fn state(house: &House, job: &str) -> Value {
 
 #[test]
 fn a_snapshot_that_is_taken_for_a_backup_is_seen_by_nobody_and_goes_with_it() {
-    let (house, disk, pause) = paused("backup.tree.snapshot", 1);
+    let (house, disk, pause) = paused("backup.snapshot.write", 1);
     let job = house.ok(&["backup", "create", "v", "--detach"]);
     pause.reached();
     assert_eq!(on_disk(&disk, &house), 1, "the backup is made from a snapshot");
@@ -67,7 +67,7 @@ fn a_snapshot_that_is_taken_for_a_backup_is_seen_by_nobody_and_goes_with_it() {
 
 #[test]
 fn a_cancelled_backup_leaves_nothing() {
-    let (house, disk, pause) = paused("backup.tree.snapshot", 1);
+    let (house, disk, pause) = paused("backup.snapshot.write", 1);
     let job = house.ok(&["backup", "create", "v", "--detach"]);
     pause.reached();
     house.ok(&["job", "cancel", &job]);
@@ -83,7 +83,7 @@ fn a_cancelled_backup_leaves_nothing() {
 
 #[test]
 fn a_killed_daemon_leaves_no_snapshot_no_half_backup_and_no_lock_that_blocks() {
-    let (mut house, disk, pause) = paused("backup.tree.snapshot", 1);
+    let (mut house, disk, pause) = paused("backup.snapshot.write", 1);
     let job = house.ok(&["backup", "create", "v", "--detach"]);
     pause.reached();
     house.daemon.kill();
@@ -103,7 +103,7 @@ fn a_killed_daemon_leaves_no_snapshot_no_half_backup_and_no_lock_that_blocks() {
 
 #[test]
 fn a_volume_is_not_taken_away_from_its_backup() {
-    let (mut house, disk, pause) = paused("backup.tree.snapshot", 1);
+    let (mut house, disk, pause) = paused("backup.snapshot.write", 1);
     house.daemon.setup = house.daemon.setup.clone().env("BERTH_TEST_DEADLINE_SECONDS", "1");
     house.daemon.restart();
     let job = house.ok(&["backup", "create", "v", "--detach"]);

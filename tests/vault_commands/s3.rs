@@ -88,7 +88,7 @@ fn a_server_that_is_killed_in_the_middle_costs_one_backup() {
     let mut server = S3Server::start();
     let mut pause = None;
     let house = House::with(|setup, stage| {
-        let here = Pause::at(stage.path(), "backup.tree.snapshot", 1);
+        let here = Pause::at(stage.path(), "backup.snapshot.write", 1);
         let rule = here.rule().to_owned();
         pause = Some(here);
         off(setup, stage, &server.endpoint()).env("BERTH_FAILPOINTS", rule)
@@ -147,7 +147,7 @@ fn nobody_reads_a_secret_while_a_backup_runs() {
     let server = S3Server::start();
     let mut pause = None;
     let house = House::with(|setup, stage| {
-        let here = Pause::at(stage.path(), "backup.tree.snapshot", 1);
+        let here = Pause::at(stage.path(), "backup.snapshot.write", 1);
         let rule = here.rule().to_owned();
         pause = Some(here);
         off(setup, stage, &server.endpoint())

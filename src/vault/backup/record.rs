@@ -74,6 +74,7 @@ impl Record<'_> {
         };
         // Without the lock a prune may have removed what was taken over.
         lock.check()?;
+        op.check()?;
         failpoint::hit("backup.snapshot.write").context(|| "write the snapshot")?;
         let id = repository.save(op, Kind::Snapshot, &file).context(|| "write the snapshot")?;
         Backup::of(id, file)

@@ -69,11 +69,11 @@ fn an_error_of_the_disk_fails_the_backup_and_names_the_file() {
     let volume = Volume::new();
     fs::create_dir(volume.data().join("in")).unwrap();
     volume.write("in/the file", "content");
-    for failpoint in ["backup.tree.open", "backup.tree.read", "backup.tree.snapshot"] {
+    for failpoint in ["backup.tree.open", "backup.tree.read", "backup.snapshot.write"] {
         let said = said(&child(name, &volume, &format!("{failpoint}=error:5")));
         assert!(said.contains("failed: back up `db`: "), "{failpoint}: {said}");
         assert!(said.contains("os error 5"), "{failpoint}: {said}");
-        assert_eq!(said.contains("`in/the file`"), failpoint != "backup.tree.snapshot", "{said}");
+        assert_eq!(said.contains("`in/the file`"), failpoint != "backup.snapshot.write", "{said}");
         assert!(backups(&volume.repository).is_empty());
     }
     // What is unchanged is not even opened.
@@ -92,7 +92,7 @@ fn a_killed_backup_is_not_written_again() {
     for number in 0..20 {
         volume.write(&format!("file-{number}"), noise(4_000_000, number));
     }
-    let output = child(name, &volume, "backup.tree.snapshot=kill");
+    let output = child(name, &volume, "backup.snapshot.write=kill");
     assert_eq!(output.status.signal(), Some(9));
     assert!(backups(&volume.repository).is_empty());
     let backup = volume.back_up_at(later());

@@ -45,10 +45,7 @@ use std::{
 };
 
 use berth_api::{Consistency, Context as _, Error, Op, Result, VolumeId};
-use berth_host::{
-    beneath::{Dir, copy::Origins, reading},
-    failpoint,
-};
+use berth_host::beneath::{Dir, copy::Origins, reading};
 use jiff::Timestamp;
 
 use self::{
@@ -59,14 +56,11 @@ use self::{
     parent::Parent,
     tally::{State, Tally, count},
 };
-use super::{Backup, DESCRIPTION, Label, Mode, Request};
-use crate::{
-    format::{BlobKind, Id, Node, NodeKind, SnapshotFile, Summary, Tree},
-    lock::Lock,
-    repository::Repository,
-    store::Kind,
-    writer::{Writer, Written},
+use super::{
+    Backup, Label, Mode, Request,
+    record::{self, Record},
 };
+use crate::{format::Summary, lock::Lock, repository::Repository, writer::Writer};
 
 /// Where the tree is.
 #[derive(Debug)]
@@ -140,32 +134,11 @@ fn write(
     read(op, source, &collector, estimate)?;
     let Collector { tally, top, .. } = collector;
     let top = lock(&top).take().ok_or_else(|| Error::internal("the tree has no top"))?;
-    let tree = root(&writer, request, top)?;
-    let written = writer.finish()?;
     let parent = parent.map(|parent| parent.backup.id);
-    let label = label(request, &tally, parent.is_some());
-    let summary = summary(&tally, &written, start);
-    let who = repository.who();
-    let file = SnapshotFile {
-        time: request.created,
-        parent,
-        tree,
-        paths: vec![format!("/{}", label.volume)],
-        hostname: label.host.clone(),
-        username: who.username.clone(),
-        uid: 0,
-        gid: 0,
-        tags: label.to_tags(),
-        original: None,
-        program_version: concat!("berth ", env!("CARGO_PKG_VERSION")).to_owned(),
-        summary: Some(summary),
-    };
-    // What others may have removed by now must not be named.
-    held.check()?;
-    op.check()?;
-    failpoint::hit("backup.tree.snapshot").context(|| "write the snapshot")?;
-    let id = repository.save(op, Kind::Snapshot, &file)?;
-    Backup::of(id, file).ok_or_else(|| Error::internal("a backup does not know its own label"))
+    let request = Request { label: label(request, &tally, parent.is_some()), ..request.clone() };
+    let summary = summary(&tally, start);
+    let record = Record { request: &request, content: top, parent, summary };
+    record.write(repository, op, writer, held)
 }
 
 /// Reads the tree; meanwhile, where nobody knows how much that is, counts it.
@@ -202,19 +175,6 @@ fn read(
     })
 }
 
-/// The snapshot's own top: the description beside the volume's directory.
-fn root(writer: &Writer, request: &Request, top: Node) -> Result<Id> {
-    let bytes = request.description.to_bytes();
-    let mut description = Node::new(DESCRIPTION.as_bytes(), NodeKind::File);
-    description.set_mode(0o600);
-    description.size = bytes.len() as u64;
-    description.links = 1;
-    (description.mtime, description.atime) = (Some(request.created), Some(request.created));
-    description.content = Some(vec![writer.add(BlobKind::Data, &bytes)?.id]);
-    let tree = Tree { nodes: vec![top, description] };
-    Ok(writer.add(BlobKind::Tree, &tree.to_bytes())?.id)
-}
-
 fn label(request: &Request, tally: &Tally, has_parent: bool) -> Label {
     let mut label = request.label.clone();
     label.mode = if has_parent { Mode::Incremental } else { Mode::Full };
@@ -225,23 +185,18 @@ fn label(request: &Request, tally: &Tally, has_parent: bool) -> Label {
     label
 }
 
-fn summary(tally: &Tally, written: &Written, start: Timestamp) -> Summary {
+fn summary(tally: &Tally, started: Timestamp) -> Summary {
     let files = |state| count(&tally.files, state);
     let directories = |state| count(&tally.directories, state);
     Summary {
-        backup_start: start,
-        backup_end: Timestamp::now(),
         files_new: files(State::New),
         files_changed: files(State::Changed),
         files_unmodified: files(State::Unmodified),
         dirs_new: directories(State::New),
         dirs_changed: directories(State::Changed),
         dirs_unmodified: directories(State::Unmodified),
-        data_blobs: written.data_blobs,
-        tree_blobs: written.tree_blobs,
-        data_added: written.added,
-        data_added_packed: written.packed,
         total_files_processed: tally.files.iter().map(|count| count.load(Relaxed)).sum(),
         total_bytes_processed: tally.bytes.load(Relaxed),
+        ..record::summary(started)
     }
 }
