@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     pair::{Pair, Side},
     support::{
+        pause::Pause,
         poll::{self, SOON},
         stage::Stage,
     },
@@ -244,9 +245,12 @@ fn a_removal_that_died_is_taken_over_by_hand_only() {
     poll::holds("let go of", SOON, || {
         fs::read_dir(pair.path().join(".berth/attachments")).expect("readable").next().is_none()
     });
-    pair.one.revive(&[("BERTH_FAILPOINTS", "beneath.rename=kill@1")]);
+    // Killed between the answer, which may come late, and the move into the trash.
+    let pause = Pause::at(pair.one.stage.path(), "beneath.rename", 1);
+    pair.one.revive(&[("BERTH_FAILPOINTS", pause.rule())]);
     call(&pair.one, "Remove", &json!({"Name": "db"})).expect("answered before").expect("removed");
-    poll::holds("it died", SOON, || !pair.one.daemon.is_alive());
+    pause.reached();
+    pair.one.daemon.kill();
     poll::holds("removed there too", SOON, || two.get("db").is_err());
     // Its data still lies where it lay: nobody touches that until somebody says so.
     let text = two.create("db", &json!({})).expect_err("the name is not free yet");
