@@ -9,8 +9,8 @@ use berth_api::{Context as _, Op, Result};
 use berth_host::failpoint;
 
 use crate::{
+    fetch::Fetch,
     format::{BlobKind, Id, SnapshotFile},
-    gather::{Pick, gather},
     lock::Lock,
     reach::Reach,
     repository::Repository,
@@ -53,20 +53,27 @@ pub fn copy(from: &Repository, to: &Repository, op: &Op, ids: &[Id]) -> Result<C
     let roots = files.iter().map(|(_, file)| file.tree);
     let reach = Reach::of(from, op, &index, roots).context(what)?;
     let writer = Writer::new(to, Arc::new(to.index(op).context(what)?), op).context(what)?;
-    let mut picks = Vec::new();
-    let mut bytes = 0;
-    for kind in [BlobKind::Data, BlobKind::Tree] {
-        for number in 0..index.count(kind) {
-            let (id, location) = index.place(kind, number);
-            if reach.has(kind, number) && !writer.has(kind, &id) {
-                picks.push(Pick { kind, number });
-                bytes += u64::from(location.length);
-            }
-        }
+    let kinds = [BlobKind::Data, BlobKind::Tree];
+    let lacks = |kind, number: &u32| {
+        reach.has(kind, *number) && !writer.has(kind, &index.place(kind, *number).0)
+    };
+    let picks = kinds.map(|kind| {
+        (0..index.count(kind)).filter(|number| lacks(kind, number)).collect::<Vec<_>>()
+    });
+    let length = |(kind, picks): (BlobKind, &Vec<u32>)| -> u64 {
+        picks.iter().map(|number| u64::from(index.place(kind, *number).1.length)).sum()
+    };
+    op.set_total(kinds.into_iter().zip(&picks).map(length).sum());
+    for (kind, picks) in kinds.into_iter().zip(picks) {
+        let fetch = Fetch { repository: from, index: &index, op, kind };
+        fetch
+            .each(picks, &|blob| {
+                writer.add(kind, &blob.content?)?;
+                op.advance(blob.sealed.len() as u64, 0);
+                Ok(())
+            })
+            .context(what)?;
     }
-    op.set_total(bytes);
-    gather(from, op, &index, picks, &|blob| writer.add(blob.kind, blob.content).map(drop))
-        .context(what)?;
     copied.written = writer.finish().context(what)?;
     source.check()?;
     for (id, file) in files {

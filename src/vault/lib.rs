@@ -14,9 +14,9 @@
 //! |---|---|
 //! | [`backup`] | what a snapshot says of the volume it is of |
 //! | [`copy`] | backups into another repository |
+//! | `fetch` | many blobs, in the order that they lie in packs |
 //! | [`forget`] | removing backups by their ids |
 //! | [`mod@format`] | the files of a repository, as bytes and JSON; no I/O |
-//! | `gather` | reading many blobs, pack by pack |
 //! | [`keys`] | what opens a repository |
 //! | [`listing`] | the backups in a repository |
 //! | [`lock`] | who uses a repository |
@@ -41,9 +41,9 @@
 pub mod backup;
 pub mod check;
 pub mod copy;
+mod fetch;
 pub mod forget;
 pub mod format;
-mod gather;
 pub mod keys;
 pub mod listing;
 pub mod lock;

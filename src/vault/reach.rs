@@ -10,9 +10,9 @@ use berth_api::{Context as _, Error, Op, Result};
 use berth_host::failpoint;
 
 use crate::{
+    fetch::Fetch,
     format::{BlobKind, Id, NodeKind, Tree},
     repository::{Index, Repository},
-    restore::fetch::{Fetch, Wanted},
 };
 
 /// A set of blobs of an index: those that are reached.
@@ -47,10 +47,8 @@ impl Reach {
         // Level by level, so that trees that lie side by side come with one read.
         while !level.is_empty() {
             let next = Mutex::new(Vec::new());
-            let mut wanted: Vec<_> =
-                level.iter().map(|blob| Wanted { blob: *blob, by: () }).collect();
             let fetch = Fetch { repository, index, op, kind: BlobKind::Tree };
-            fetch.run(&mut wanted, &|blob| {
+            fetch.each(level, &|blob| {
                 let what = || format!("tree {}", blob.id.short());
                 let tree = blob.content.and_then(|bytes| Tree::from_bytes(&bytes));
                 let found = reach.take(index, &tree.context(what)?).context(what)?;

@@ -9,12 +9,10 @@ use std::{
 use berth_api::{ErrorKind, Op, Result};
 
 use crate::{
+    fetch::Fetch,
     format::{BlobKind, Id, NodeKind, Tree},
     repository::{Index, Repository},
-    restore::{
-        entry,
-        fetch::{Fetch, Wanted},
-    },
+    restore::entry,
 };
 
 /// Problems that are told apart; of more, only that they are there.
@@ -72,11 +70,9 @@ impl<'a> Survey<'a> {
         let mut level: Vec<u32> =
             tops.into_iter().filter(|number| self.found.trees.insert(*number)).collect();
         while !level.is_empty() {
-            let mut wanted: Vec<_> =
-                level.iter().map(|blob| Wanted { blob: *blob, by: () }).collect();
             let state = Mutex::new((&mut self.found, Vec::new()));
             let index = self.index;
-            fetch(self.repository, index, self.op, BlobKind::Tree).run(&mut wanted, &|blob| {
+            fetch(self.repository, index, self.op).each(level, &|blob| {
                 let tree = match blob.content.and_then(|bytes| Tree::from_bytes(&bytes)) {
                     Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
                     other => other,
@@ -112,11 +108,10 @@ impl<'a> Survey<'a> {
         if bad.is_empty() {
             return Ok(());
         }
-        let mut wanted: Vec<_> =
-            self.found.trees.iter().map(|blob| Wanted { blob: *blob, by: () }).collect();
+        let trees: Vec<_> = self.found.trees.iter().copied().collect();
         let found = Mutex::new(&mut self.found);
         let index = self.index;
-        fetch(self.repository, index, self.op, BlobKind::Tree).run(&mut wanted, &|blob| {
+        fetch(self.repository, index, self.op).each(trees, &|blob| {
             let tree = match blob.content.and_then(|bytes| Tree::from_bytes(&bytes)) {
                 Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
                 Err(_) => return Ok(()),
@@ -239,13 +234,8 @@ impl Found {
     }
 }
 
-fn fetch<'a>(
-    repository: &'a Repository,
-    index: &'a Index,
-    op: &'a Op,
-    kind: BlobKind,
-) -> Fetch<'a> {
-    Fetch { repository, index, op, kind }
+fn fetch<'a>(repository: &'a Repository, index: &'a Index, op: &'a Op) -> Fetch<'a> {
+    Fetch { repository, index, op, kind: BlobKind::Tree }
 }
 
 /// The path of an entry; its name as the format has it, in which control characters

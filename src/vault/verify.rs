@@ -13,12 +13,10 @@ use berth_api::{Error, ErrorKind, Op, Result};
 pub use crate::survey::Damage;
 use crate::{
     backup::Label,
+    fetch::Fetch,
     format::{BlobKind, Id, SnapshotFile},
     repository::{Index, Repository},
-    restore::{
-        self, entry,
-        fetch::{Fetch, Wanted},
-    },
+    restore::{self, entry},
     store::Kind,
     survey::Survey,
 };
@@ -131,12 +129,11 @@ fn data(
 ) -> Result<HashMap<u32, Arc<str>>> {
     let length = |number: &u32| index.place(BlobKind::Data, *number).1.content();
     op.set_total(survey.data().iter().map(length).sum());
-    let mut wanted: Vec<_> =
-        survey.data().iter().map(|blob| Wanted { blob: *blob, by: () }).collect();
     let bad = Mutex::new(HashMap::new());
     let bytes = AtomicU64::new(0);
     let others: Arc<str> = "it is damaged, as many others".into();
-    Fetch { repository, index, op, kind: BlobKind::Data }.run(&mut wanted, &|found| {
+    let fetch = Fetch { repository, index, op, kind: BlobKind::Data };
+    fetch.each(survey.data().iter().copied(), &|found| {
         match found.content {
             Ok(content) => {
                 bytes.fetch_add(content.len() as u64, Relaxed);

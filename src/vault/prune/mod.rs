@@ -10,7 +10,8 @@
 //! | [`plan`] | what becomes of each pack |
 //!
 //! Invariants:
-//! - Whatever cannot be read or is missing ends it before anything was removed.
+//! - Whatever is missing, or cannot be read in any pack that has it, ends it before
+//!   anything was removed.
 //! - At every moment an index names each needed blob in a pack that is there. Whoever
 //!   is killed leaves at most packs that no index names, or blobs that are there twice:
 //!   the next prune removes them.
@@ -27,8 +28,8 @@ use berth_host::failpoint;
 
 use self::plan::Plan;
 use crate::{
+    fetch::Fetch,
     format::{BlobKind, Id, IndexBlob, IndexFile, IndexPack},
-    gather::gather,
     lock::Lock,
     reach::Reach,
     repository::{Index, Repository},
@@ -126,14 +127,20 @@ fn prune_locked(repository: &Repository, op: &Op, lock: &Lock, dry_run: bool) ->
 
 /// Writes the needed blobs of packs that go anew. How many bytes that were.
 fn rewrite(repository: &Repository, op: &Op, index: &Index, plan: &Plan) -> Result<u64> {
-    if plan.picks.is_empty() {
+    if plan.rewritten == 0 {
         return Ok(0);
     }
     // It knows nothing, so that it writes everything.
     let writer = Writer::new(repository, Arc::new(Index::default()), op)?;
-    gather(repository, op, index, plan.picks.clone(), &|blob| {
-        writer.add_sealed(blob.kind, &blob.id, blob.sealed, blob.uncompressed)
-    })?;
+    for (kind, picks) in &plan.picks {
+        let fetch = Fetch { repository, index, op, kind: *kind };
+        fetch.each(picks.iter().copied(), &|blob| {
+            blob.content?;
+            writer.add_sealed(*kind, &blob.id, &blob.sealed, blob.uncompressed)?;
+            op.advance(blob.sealed.len() as u64, 0);
+            Ok(())
+        })?;
+    }
     Ok(writer.finish()?.packed)
 }
 

@@ -9,7 +9,6 @@ use berth_api::{Error, Result};
 
 use crate::{
     format::{BlobKind, Id, crypt::OVERHEAD, pack::LENGTH_FIELD},
-    gather::Pick,
     reach::Reach,
     repository::Index,
 };
@@ -32,8 +31,8 @@ pub(super) struct Plan {
     pub(super) remove: Vec<(Id, u64)>,
     /// How many of them are rewritten.
     pub(super) rewritten: u64,
-    /// The blobs that are written anew.
-    pub(super) picks: Vec<Pick>,
+    /// The places whose blobs are written anew.
+    pub(super) picks: Vec<(BlobKind, Vec<u32>)>,
     /// By the numbers of the index: the packs that stay as they are.
     pub(super) stays: Vec<bool>,
     /// Whether the index is to be written anew.
@@ -94,11 +93,10 @@ pub(super) fn plan(index: &Index, reach: &Reach, present: &HashMap<Id, u64>) -> 
     plan.remove.extend(strange.map(|(id, length)| (*id, *length)));
     plan.remove.sort_unstable();
     for (kind, chosen) in KINDS.into_iter().zip(&chosen) {
-        for number in (0..index.count(kind)).filter(|number| chosen[*number as usize]) {
-            if repack.contains(&pack_of(index, kind, number)) {
-                plan.picks.push(Pick { kind, number });
-            }
-        }
+        let anew = |number: &u32| {
+            chosen[*number as usize] && repack.contains(&pack_of(index, kind, *number))
+        };
+        plan.picks.push((kind, (0..index.count(kind)).filter(anew).collect()));
     }
     Ok(plan)
 }

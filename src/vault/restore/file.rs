@@ -18,11 +18,8 @@ use berth_host::{
     failpoint,
 };
 
-use super::{
-    entry::Attributes,
-    fetch::{Fetch, Found, Wanted},
-    folder::Folders,
-};
+use super::{entry::Attributes, folder::Folders};
+use crate::fetch::{Fetch, Found, Wanted};
 
 /// Files, and blobs of them, of one round: what bounds the memory.
 const MOST_FILES: usize = 100_000;

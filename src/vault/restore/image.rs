@@ -17,16 +17,14 @@ use berth_api::{Context as _, Error, Op, Result};
 use berth_host::failpoint;
 use nix::fcntl::{FallocateFlags, fallocate};
 
-use super::{
-    Restored, entry,
-    fetch::{Fetch, Found, Wanted},
-};
+use super::{Restored, entry};
 use crate::{
     backup::{
         Backup, IMAGE,
         description::Content,
         image::{SEGMENT, SEGMENTS, name},
     },
+    fetch::{Fetch, Found, Wanted},
     format::{BlobKind, Id, Node, NodeKind, Tree},
     repository::{Index, Repository},
 };

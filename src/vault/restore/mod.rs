@@ -3,7 +3,6 @@
 //!
 //! | module | noun |
 //! |---|---|
-//! | [`fetch`] | many blobs, in the order that they lie in packs |
 //! | [`mod@tree`] | the tree of a directory volume |
 //! | [`mod@image`] | the image of a block volume |
 //! | `entry` | what stands in a tree, judged before anybody acts on it |
@@ -17,7 +16,6 @@
 //!   tree says.
 
 pub(crate) mod entry;
-pub mod fetch;
 mod file;
 mod folder;
 pub mod image;

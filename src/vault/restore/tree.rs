@@ -18,12 +18,12 @@ use berth_host::beneath::{Dir, Special, furnish};
 use super::{
     Restored,
     entry::{self, Attributes, Identity},
-    fetch::{Fetch, Wanted},
     file::{Content, Round},
     folder::Folders,
 };
 use crate::{
     backup::{Backup, DATA},
+    fetch::{Fetch, Wanted},
     format::{BlobKind, Node, NodeKind, Tree},
     repository::{Index, Repository},
 };

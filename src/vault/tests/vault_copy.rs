@@ -11,7 +11,7 @@ use berth_vault::{
     backup::{Label, Mode},
     copy::copy,
     forget::forget,
-    format::SnapshotFile,
+    format::{BlobKind, SnapshotFile},
     keys::{add_key, change_password, list_keys, remove_key},
     listing::{backups, find},
     store::Kind,
@@ -81,6 +81,23 @@ fn what_is_damaged_is_not_copied() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
     assert!(there.files(Kind::Snapshot).is_empty());
     there.succeed("check --read-data");
+}
+
+#[test]
+fn what_another_pack_has_whole_is_copied_from_there() {
+    let (here, there) = (House::new(), House::new());
+    let id = here.back_up("a", 3, 300_000);
+    here.back_up_unaware("a");
+    let from = here.open();
+    let index = from.index(&op()).unwrap();
+    let pack = index.place(BlobKind::Data, 0).1.pack;
+    let path = here.path().join(Kind::Pack.path(&pack));
+    fs::write(&path, vec![0; fs::read(&path).unwrap().len()]).unwrap();
+    let copied = copy(&from, &there.open(), &op(), &[id]).expect("all of it is somewhere");
+    there.succeed("check --read-data");
+    let content = |house: &House| house.folder.path().join("content");
+    fs::rename(content(&here), content(&there)).unwrap();
+    there.restores(&copied.snapshots[0].1, "a");
 }
 
 #[test]

@@ -98,15 +98,7 @@ fn blobs_that_are_there_twice_are_there_once_after() {
     let house = House::new();
     let repository = house.open();
     house.back_up("a", 4, 300_000);
-    // The same content, by one who did not know of the index.
-    let index = house.path().join("index");
-    fs::rename(&index, house.path().join("aside")).unwrap();
-    fs::create_dir(&index).unwrap();
-    house.succeed("backup content/a --force --no-cache");
-    for file in fs::read_dir(house.path().join("aside")).unwrap() {
-        let file = file.unwrap();
-        fs::rename(file.path(), index.join(file.file_name())).unwrap();
-    }
+    house.back_up_unaware("a");
     let done = prune(&repository, &op(), false).unwrap();
     assert!(done.bytes_freed > 1_100_000, "{done:?}");
     house.succeed("check --read-data");

@@ -113,6 +113,21 @@ impl House {
         self.snapshot(name)
     }
 
+    /// Backs up that folder as one who knows nothing of the index: its blobs are there
+    /// once more.
+    pub(crate) fn back_up_unaware(&self, name: &str) -> Id {
+        let (index, aside) = (self.path().join("index"), self.path().join("aside"));
+        fs::rename(&index, &aside).unwrap();
+        fs::create_dir(&index).unwrap();
+        let id = self.snapshot(&format!("{name} --force --no-cache"));
+        for file in fs::read_dir(&aside).unwrap() {
+            let file = file.unwrap();
+            fs::rename(file.path(), index.join(file.file_name())).unwrap();
+        }
+        fs::remove_dir(&aside).unwrap();
+        id
+    }
+
     /// Backs up that folder as it is; the snapshot's id.
     pub(crate) fn snapshot(&self, name: &str) -> Id {
         let before = self.files(Kind::Snapshot);

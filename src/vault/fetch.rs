@@ -5,7 +5,6 @@
 //! of threads: about 6 MiB for each, or the size of its blob, if that is larger.
 
 use std::{
-    fmt,
     ops::Range,
     sync::{
         Mutex, PoisonError,
@@ -14,7 +13,7 @@ use std::{
     thread,
 };
 
-use berth_api::{Context as _, Error, ErrorKind, Op, Result};
+use berth_api::{Error, ErrorKind, Op, Result};
 use bytes::Bytes;
 
 use crate::{
@@ -37,38 +36,40 @@ const MOST: usize = 16;
 
 /// A wish for a blob.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<T> {
-    /// Which one: [`Index::number`].
-    pub blob: u32,
+pub(crate) struct Wanted<T> {
+    /// Which one: [`Index::number`], or that of another place of it.
+    pub(crate) blob: u32,
     /// What for.
-    pub by: T,
+    pub(crate) by: T,
 }
 
 /// A blob that was read.
-pub struct Found<'a, T> {
+pub(crate) struct Found<'a, T> {
     /// Its number.
-    pub blob: u32,
+    pub(crate) blob: u32,
     /// Its id.
-    pub id: Id,
-    /// The pack it is in.
-    pub pack: Id,
+    pub(crate) id: Id,
     /// Its content, which is that of its id; or why there is none.
-    pub content: Result<Vec<u8>>,
+    pub(crate) content: Result<Vec<u8>>,
+    /// The same as it is stored; nothing if there is no content.
+    pub(crate) sealed: Bytes,
+    /// How long the content is, if that is stored compressed.
+    pub(crate) uncompressed: Option<u32>,
     /// All wishes for it, in the order they were made; at least one.
-    pub wanted: &'a [Wanted<T>],
+    pub(crate) wanted: &'a [Wanted<T>],
 }
 
 /// Where blobs come from.
 #[derive(Clone, Copy, Debug)]
-pub struct Fetch<'a> {
+pub(crate) struct Fetch<'a> {
     /// The repository.
-    pub repository: &'a Repository,
+    pub(crate) repository: &'a Repository,
     /// Its index.
-    pub index: &'a Index,
+    pub(crate) index: &'a Index,
     /// Cancellation.
-    pub op: &'a Op,
+    pub(crate) op: &'a Op,
     /// Data or trees.
-    pub kind: BlobKind,
+    pub(crate) kind: BlobKind,
 }
 
 /// A piece of a pack, and the wishes that are in it.
@@ -78,14 +79,34 @@ struct Piece {
     wanted: Range<usize>,
 }
 
+/// A blob that was read and opened.
+struct Opened {
+    content: Vec<u8>,
+    sealed: Bytes,
+    uncompressed: Option<u32>,
+}
+
 impl Fetch<'_> {
+    /// [`run`](Self::run) for blobs by their numbers, each wanted once.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub(crate) fn each(
+        &self,
+        blobs: impl IntoIterator<Item = u32>,
+        each: &(dyn Fn(Found<'_, ()>) -> Result<()> + Sync),
+    ) -> Result<()> {
+        let mut wanted: Vec<_> = blobs.into_iter().map(|blob| Wanted { blob, by: () }).collect();
+        self.run(&mut wanted, each)
+    }
+
     /// Reads all that is wanted, sorting it first, and calls `each` once for every
     /// blob, from several threads, in no certain order. A blob that cannot be read is
     /// looked for in other packs that have it, too, before `each` gets the error.
     ///
     /// # Errors
     /// The first that `each` returns: it ends everything. Cancellation.
-    pub fn run<T: Sync>(
+    pub(crate) fn run<T: Sync>(
         &self,
         wanted: &mut [Wanted<T>],
         each: &(dyn Fn(Found<'_, T>) -> Result<()> + Sync),
@@ -156,14 +177,14 @@ impl Fetch<'_> {
         for wanted in wanted.chunk_by(|one, other| one.blob == other.blob) {
             let blob = wanted[0].blob;
             let (id, location) = self.index.place(self.kind, blob);
-            let content = match &read {
+            let found = match &read {
                 Ok(bytes) => {
                     let at = |offset: u64| usize::try_from(offset - piece.range.start).ok();
                     let sealed = at(location.range().start)
                         .zip(at(location.range().end))
                         .and_then(|(start, end)| bytes.get(start..end));
                     match sealed {
-                        Some(sealed) => opener.open(sealed, &location, &id),
+                        Some(sealed) => open(opener, bytes.slice_ref(sealed), &location, &id),
                         None => Err(Error::corrupt("the pack is cut off")),
                     }
                 }
@@ -173,7 +194,7 @@ impl Fetch<'_> {
                 }
                 Err(error) => Err(lost(error.duplicate())),
             };
-            let content = match content {
+            let found = match found {
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     self.op.check()?;
                     self.elsewhere(&location, &id, opener, error)
@@ -184,8 +205,11 @@ impl Fetch<'_> {
                 let pack = location.pack.short();
                 format!("{} blob {} in pack {pack}", self.kind.as_str(), id.short())
             };
-            let content = content.context(name);
-            each(Found { blob, id, pack: location.pack, content, wanted })?;
+            let (content, sealed, uncompressed) = match found {
+                Ok(found) => (Ok(found.content), found.sealed, found.uncompressed),
+                Err(error) => (Err(error.context(name())), Bytes::new(), None),
+            };
+            each(Found { blob, id, content, sealed, uncompressed, wanted })?;
         }
         Ok(())
     }
@@ -197,9 +221,9 @@ impl Fetch<'_> {
         self.repository.store().read_range(self.op, Kind::Pack, pack, range)
     }
 
-    fn single(&self, location: &Location, id: &Id, opener: &mut Opener<'_>) -> Result<Vec<u8>> {
+    fn single(&self, location: &Location, id: &Id, opener: &mut Opener<'_>) -> Result<Opened> {
         let sealed = self.read(&location.pack, location.range()).map_err(lost)?;
-        opener.open(&sealed, location, id)
+        open(opener, sealed, location, id)
     }
 
     /// The same blob from another pack; `error` if there is none that is whole.
@@ -209,27 +233,23 @@ impl Fetch<'_> {
         id: &Id,
         opener: &mut Opener<'_>,
         error: Error,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Opened> {
         for location in self.index.places_of(self.kind, id) {
             if location != *first
-                && let Ok(content) = self.single(&location, id, opener)
+                && let Ok(found) = self.single(&location, id, opener)
             {
                 tracing::warn!(blob = %id.short(), pack = %first.pack.short(), error = %error.chain(),
                     "a blob is damaged, but another pack has it whole");
-                return Ok(content);
+                return Ok(found);
             }
         }
         Err(error)
     }
 }
 
-impl<T> fmt::Debug for Found<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Found")
-            .field("id", &self.id)
-            .field("pack", &self.pack)
-            .finish_non_exhaustive()
-    }
+fn open(opener: &mut Opener<'_>, sealed: Bytes, location: &Location, id: &Id) -> Result<Opened> {
+    let content = opener.open(&sealed, location, id)?;
+    Ok(Opened { content, sealed, uncompressed: location.uncompressed })
 }
 
 /// A pack that is not there is damage, not a wrong name.
