@@ -9,6 +9,7 @@ pub mod docker;
 pub mod engine;
 pub mod http;
 pub mod journal;
+pub mod policy;
 pub mod pools;
 mod repositories;
 pub mod view;
