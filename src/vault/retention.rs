@@ -1,10 +1,10 @@
-//! Which backups a policy keeps: restic's rules, for each volume.
+//! Which backups or snapshots a policy keeps: restic's rules, for each volume.
 //!
-//! From the newest back, each rule keeps the first backup that it sees of a new hour
+//! From the newest back, each rule keeps the first one that it sees of a new hour
 //! (day, week, …) until it has kept as many as it says. While it has not, the oldest
-//! backup of all is kept, too: a young series does not lose its beginning.
+//! of all is kept, too: a young series does not lose its beginning.
 
-use jiff::{Zoned, tz::TimeZone};
+use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 use crate::{backup::Backup, format::Id};
 
@@ -25,11 +25,11 @@ pub struct Keep {
     pub yearly: u32,
 }
 
-/// What becomes of one backup.
+/// What becomes of one of a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// The backup.
-    pub id: Id,
+pub struct Kept<K = Id> {
+    /// Which one: a backup, unless said otherwise.
+    pub id: K,
     /// Whether it stays.
     pub keep: bool,
     /// The rules that keep it, as options name them.
@@ -48,23 +48,31 @@ impl Keep {
 /// about which series a backup belongs to. Without any rule all stay.
 pub fn choose(backups: &[Backup], keep: &Keep, zone: &TimeZone) -> Vec<Kept> {
     let mut all: Vec<_> = backups.iter().collect();
-    all.sort_by(|one, two| {
-        let series = one.label.volume_id.cmp(&two.label.volume_id);
-        series.then(two.created.cmp(&one.created)).then(two.id.cmp(&one.id))
+    all.sort_by_key(|backup| backup.label.volume_id);
+    all.chunk_by(|one, two| one.label.volume_id == two.label.volume_id)
+        .flat_map(|series| {
+            series_of(series.iter().map(|backup| (backup.id, backup.created)), keep, zone)
+        })
+        .collect()
+}
+
+/// What becomes of each of one series, given by its id and when it was made; the newest
+/// first. Of the same moment, the greater id counts as newer. Without any rule all stay.
+pub fn series_of<K: Ord>(
+    series: impl IntoIterator<Item = (K, Timestamp)>,
+    keep: &Keep,
+    zone: &TimeZone,
+) -> Vec<Kept<K>> {
+    let mut series: Vec<_> = series.into_iter().collect();
+    series.sort_by(|one, two| two.1.cmp(&one.1).then_with(|| two.0.cmp(&one.0)));
+    let (mut rules, count) = (Rule::all(keep), series.len());
+    let judged = series.into_iter().enumerate().map(|(number, (id, created))| {
+        let (time, oldest) = (created.to_zoned(zone.clone()), number + 1 == count);
+        let reasons: Vec<_> =
+            rules.iter_mut().filter_map(|rule| rule.keeps(&time, number, oldest)).collect();
+        Kept { id, keep: keep.is_empty() || !reasons.is_empty(), reasons }
     });
-    let mut chosen = Vec::with_capacity(all.len());
-    for series in all.chunk_by(|one, two| one.label.volume_id == two.label.volume_id) {
-        let mut rules = Rule::all(keep);
-        for (number, backup) in series.iter().enumerate() {
-            let (time, oldest) =
-                (backup.created.to_zoned(zone.clone()), number + 1 == series.len());
-            let reasons: Vec<_> =
-                rules.iter_mut().filter_map(|rule| rule.keeps(&time, number, oldest)).collect();
-            let keep = keep.is_empty() || !reasons.is_empty();
-            chosen.push(Kept { id: backup.id, keep, reasons });
-        }
-    }
-    chosen
+    judged.collect()
 }
 
 struct Rule {
