@@ -134,6 +134,7 @@ fn request(content: Content, snapshot_id: Option<SnapshotId>) -> Request {
         host: "bench".to_owned(),
         host_id: "bench".to_owned(),
         pool: "bench".to_owned(),
+        policy: None,
     };
     let description = Description {
         version: 1,

@@ -10,6 +10,7 @@
 //! | `pool` | `[pools.NAME]` |
 //! | `hooks` | `[hooks.NAME]` |
 //! | `repository` | `[repositories.NAME]` |
+//! | `policy` | `[policies.NAME]` |
 //! | `image` | its `file` and `size` |
 //! | `paths` | folders and sockets |
 //! | `duration` | `24h` |
@@ -21,13 +22,14 @@ use std::{
     time::Duration,
 };
 
-use berth_api::{Context, Error, ErrorKind, Label, Options, Result, options::nearest};
+use berth_api::{Context, Error, ErrorKind, Label, Options, PolicyName, Result, options::nearest};
 use toml::de::DeTable;
 
 mod duration;
 mod hooks;
 mod image;
 mod paths;
+mod policy;
 mod pool;
 mod repository;
 mod section;
@@ -40,6 +42,7 @@ use paths::FilePaths;
 pub use paths::{
     CONFIG, CONTROL_SOCKET, MANAGED_MOUNTS, Overrides, PLUGIN_SOCKET, Paths, ROOT, RUN,
 };
+pub use policy::PolicyConfig;
 pub use repository::{Place, RepositoryConfig, S3Config};
 use section::{Key, Section, Source};
 
@@ -56,6 +59,8 @@ pub struct Config {
     pub pools: BTreeMap<String, PoolConfig>,
     /// Where backups go, by name.
     pub repositories: BTreeMap<String, RepositoryConfig>,
+    /// When to snapshot and back up, by name.
+    pub policies: BTreeMap<PolicyName, PolicyConfig>,
     /// How applications are brought to rest, by name. Never has [`PAUSE`].
     pub hooks: BTreeMap<String, HookConfig>,
     /// Where Docker serves its API, if the file says so.
@@ -73,7 +78,7 @@ pub struct PoolConfig {
     pub image: Option<ImageConfig>,
     /// How long a removed volume can be brought back.
     pub trash: Duration,
-    /// Defaults of volumes made here: `size`, `uid`, `gid`, `mode`.
+    /// Defaults of volumes made here: `size`, `uid`, `gid`, `mode`, `policy`.
     pub defaults: Options,
     /// The SELinux label of volumes made here.
     pub label: Option<Label>,
@@ -141,6 +146,7 @@ impl Config {
                 DEFAULT.to_owned(),
                 repository::builtin(DEFAULT, root),
             )]),
+            policies: BTreeMap::new(),
             hooks: BTreeMap::new(),
             docker_socket: None,
         }
@@ -174,6 +180,8 @@ impl Config {
         if !repositories.is_empty() {
             config.repositories = repositories;
         }
+        config.policies = policy::read(&top, &config.repositories)?;
+        policy::check_pools(&top, &config.pools, &config.policies)?;
         config.hooks = hooks::read(&top)?;
         config.docker_socket = top.path("docker-socket")?;
         config.file = Some(file.to_owned());

@@ -33,7 +33,7 @@ const KEYS: [(&str, Key); 31] = [
     ("shared", Key::Known),
     ("coherent", Key::Known),
     ("fs", Key::Missing("only block pools have a file system of their own")),
-    ("policy", Key::Missing("policies are not built yet")),
+    ("policy", Key::Known),
     ("docker-options", Key::Missing("no option that needs it is built yet")),
     ("selinux-context", Key::Known),
     ("hooks", Key::Missing("hooks are sections of their own: [hooks.NAME]")),
@@ -77,7 +77,9 @@ pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<Poo
             BTreeMap::new()
         }
         #[cfg(feature = "testing")]
-        "fake" => section.others(&["backend", "path", "trash", "uid", "gid", "mode", "size"])?,
+        "fake" => {
+            section.others(&["backend", "path", "trash", "uid", "gid", "mode", "size", "policy"])?
+        }
         other => return Err(refuse(other, section)),
     };
     let path = match section.path("path")? {
@@ -154,6 +156,7 @@ fn defaults(section: &Section<'_>) -> Result<Options> {
         ("gid", section.number("gid")?),
         ("mode", section.mode("mode")?),
         ("size", if limits { section.size("size")? } else { None }),
+        ("policy", section.string("policy")?.map(ToOwned::to_owned)),
     ];
     for (key, value) in given {
         let Some(value) = value else { continue };

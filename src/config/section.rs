@@ -190,6 +190,20 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// How many of something: 1 or more.
+    pub(super) fn count(&self, key: &str) -> Result<Option<u32>> {
+        let what = "a whole number of 1 or more";
+        let Some(number) = self.typed(key, what, |value| value.as_integer())? else {
+            return Ok(None);
+        };
+        let count = number.as_str().parse().ok().filter(|count| number.radix() == 10 && *count > 0);
+        count.map(Some).ok_or_else(|| {
+            let text =
+                format!("`{}` is `{}`, which is not {what}", self.full(key), number.as_str());
+            self.error_at(key, ErrorKind::Invalid, &text)
+        })
+    }
+
     /// An octal mode, as text: a TOML integer would be read as decimal by one
     /// half of its readers.
     pub(super) fn mode(&self, key: &str) -> Result<Option<String>> {
@@ -227,6 +241,15 @@ impl<'a> Section<'a> {
             ));
         }
         Ok(children)
+    }
+
+    /// The table that is the value of `key`; `what` as for [`text`](Self::text).
+    pub(super) fn table(&self, key: &str, what: &str) -> Result<Option<Section<'a>>> {
+        let Some(table) = self.typed(key, what, |value| value.as_table())? else {
+            return Ok(None);
+        };
+        let span = self.get(key).map_or(self.span.clone(), Spanned::span);
+        Ok(Some(Section { source: self.source, name: self.full(key), table, span }))
     }
 
     /// All keys but `known`, as text: what a test backend is told.

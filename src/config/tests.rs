@@ -86,7 +86,6 @@ fn what_is_in_the_contract_but_not_built_is_unsupported() {
         "[pools.default]\nbackend = \"thin\"\ndevice = \"/dev/sdb\"".to_owned(),
         "[pools.default]\nbackend = \"ebs\"\n[pools.default.tags]\nteam = \"web\"".to_owned(),
         format!("{pool}fs = \"xfs\""),
-        format!("{pool}policy = \"nightly\""),
         format!("{pool}docker-options = [\"subdir\"]"),
     ] {
         let (kind, message, _) = refused(&text);

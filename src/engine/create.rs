@@ -83,6 +83,7 @@ impl Engine {
             }
             let (pool, origin) = self.place_for(&given).await?;
             let options = pool.config.defaults.clone().over(&given)?;
+            self.check_policies(&options.policy)?;
             let wanted = Wanted { name: name.clone(), pool, origin, given: given.clone(), options };
             let passenger = self.board_create(wanted);
             let joined = passenger.joined;

@@ -71,7 +71,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use berth_api::{Error, HostId, Result};
+use berth_api::{Error, HostId, PolicyName, Result, options::nearest};
 use berth_host::lock::Lock;
 use tokio::sync::{Notify, watch};
 
@@ -224,6 +224,20 @@ impl Engine {
                 Some(hint) => invalid.with_hint(hint),
                 None => invalid,
             }
+        })
+    }
+
+    /// Refuses policies that a volume cannot be given here.
+    fn check_policies(&self, wanted: &[PolicyName]) -> Result<()> {
+        let known = &self.setup.config.policies;
+        let Some(missing) = wanted.iter().find(|name| !known.contains_key(name)) else {
+            return Ok(());
+        };
+        let error = Error::invalid(format!("policy `{missing}` is not configured"));
+        Err(match nearest(missing.as_str(), known.keys().map(PolicyName::as_str)) {
+            Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+            None => error
+                .with_hint(format!("add [policies.{missing}] to the configuration, and restart")),
         })
     }
 

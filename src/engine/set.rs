@@ -31,7 +31,11 @@ impl Engine {
             return Err(Error::invalid("no option to change was given")
                 .with_hint("for example: berth volume set NAME on-remove=retain"));
         }
-        volume.record().options.set(&changes)?;
+        let wanted = volume.record().options.set(&changes)?;
+        // Of a policy that went from the file since, other changes are none the worse.
+        if changes.contains_key("policy") {
+            self.check_policies(&wanted.policy)?;
+        }
         self.writable()?;
         let lock = volume.lock_by(deadline).await?;
         let old = volume.record();

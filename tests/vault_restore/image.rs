@@ -49,6 +49,7 @@ fn back_up(house: &House, image: &Path, published: Option<&str>) -> Id {
             host: text("elsewhere"),
             host_id: text("elsewhere"),
             pool: text("fast"),
+            policy: None,
         },
         description: Description {
             version: 1,

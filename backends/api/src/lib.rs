@@ -15,6 +15,7 @@
 //! | [`operation`] | deadline, cancellation and progress of one call |
 //! | [`volume`] | ids, names, and the specification of a volume |
 //! | [`options`] | `-o KEY=VALUE`: parsing, normalising, comparing |
+//! | [`policy`] | names of policies, and the option that has them |
 //! | [`extents`] | content of volumes as blocks |
 //! | [`snapshot`] | points in time of a volume, and pools that have them |
 //! | [`growth`] | pools that can become larger |
@@ -41,6 +42,7 @@ pub mod label;
 pub mod operation;
 pub mod options;
 pub mod origin;
+pub mod policy;
 pub mod records;
 pub mod report;
 pub mod resize;
@@ -58,6 +60,7 @@ pub use identity::{HostId, Owner, PoolId, PoolIdentity};
 pub use label::Label;
 pub use operation::Op;
 pub use options::{Access, OnRemove, Options};
+pub use policy::PolicyName;
 pub use records::SharedRecords;
 pub use report::{Detail, Level, Notice, Report};
 pub use resize::{Resize, Usage};

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, Error, Result, origin::From};
+use crate::{Bytes, Error, PolicyName, Result, origin::From, policy};
 
 /// The options in force of one volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct Options {
     pub access: Access,
     /// What Remove does.
     pub on_remove: OnRemove,
+    /// The policies that it has: sorted, each once. In texts `a+b`.
+    #[serde(with = "policy::set", skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<PolicyName>,
 }
 
 /// How many hosts may have the volume mounted.
@@ -137,7 +140,7 @@ const OPTIONS: [(&str, Known); 19] = [
     ("uid", Known::Set),
     ("gid", Known::Set),
     ("mode", Known::Set),
-    ("policy", Known::Missing("policies are not built yet")),
+    ("policy", Known::Set),
     ("access", Known::Create),
     ("on-remove", Known::Set),
     ("encrypted", Known::Missing("only block pools encrypt")),
@@ -235,6 +238,10 @@ impl Options {
                 )?;
                 value.to_owned()
             }
+            "policy" => {
+                self.policy = policy::parse_set(value)?;
+                policy::join(&self.policy)
+            }
             "from" => From::parse(value)?.to_string(),
             // `pool` was resolved by the engine before a backend sees the rest.
             _ => value.to_owned(),
@@ -303,71 +310,4 @@ fn word<T: Copy>(key: &str, value: &str, words: &[(&str, T)]) -> Result<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ErrorKind;
-
-    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
-    }
-
-    #[test]
-    fn one_meaning_has_one_spelling() {
-        let a = normalise(&map(&[("mode", "0750"), ("uid", "007")])).expect("valid");
-        let b = normalise(&map(&[("mode", "750"), ("uid", "7")])).expect("valid");
-        assert_eq!(a, b);
-    }
-
-    #[test]
-    fn an_unknown_option_names_the_nearest() {
-        let error = Options::parse(&map(&[("on-remve", "retain")])).expect_err("misspelt");
-        assert_eq!(error.kind(), ErrorKind::Invalid);
-        assert_eq!(error.hint(), Some("did you mean `on-remove`?"));
-    }
-
-    #[test]
-    fn what_is_not_built_is_unsupported_and_what_is_wrong_is_invalid() {
-        let kind =
-            |pairs: &[(&str, &str)]| Options::parse(&map(pairs)).expect_err("refused").kind();
-        assert_eq!(kind(&[("policy", "nightly")]), ErrorKind::Unsupported);
-        for size in ["huge", "0", "1023K", "10", "5E"] {
-            assert_eq!(kind(&[("size", size)]), ErrorKind::Invalid, "{size}");
-        }
-        assert_eq!(kind(&[("uid", "root")]), ErrorKind::Invalid);
-        assert_eq!(kind(&[("uid", "4294967295")]), ErrorKind::Invalid);
-        assert_eq!(kind(&[("uid", "+1")]), ErrorKind::Invalid);
-        assert_eq!(kind(&[("mode", "0999")]), ErrorKind::Invalid);
-        assert_eq!(kind(&[("mode", "77777")]), ErrorKind::Invalid);
-        assert_eq!(kind(&[("access", "both")]), ErrorKind::Invalid);
-    }
-
-    #[test]
-    fn set_takes_only_what_can_change() {
-        let options = Options::default();
-        let error = options.clone().set(&map(&[("access", "single")])).expect_err("create only");
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert_eq!(options.set(&map(&[("uid", "5")])).expect("settable").uid, Some(5));
-    }
-
-    #[test]
-    fn a_size_has_a_spelling_and_a_verb_of_its_own() {
-        let given = normalise(&map(&[("size", "10240MiB")])).expect("valid");
-        assert_eq!(given, map(&[("size", "10GiB")]));
-        assert_eq!(normalise(&given).expect("normal"), given);
-        let options = Options::parse(&given).expect("valid");
-        assert_eq!(options.size, Some(Bytes(10 << 30)));
-        let error = options.clone().set(&given).expect_err("not by set");
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert_eq!(error.hint(), Some("berth volume resize NAME SIZE"));
-        assert_eq!(options.resized("1025M").expect("valid").size, Some(Bytes(1025 << 20)));
-    }
-
-    #[test]
-    fn typed_options_survive_json() {
-        let options =
-            Options::parse(&map(&[("mode", "1777"), ("size", "1G"), ("on-remove", "retain")]))
-                .expect("valid");
-        let text = serde_json::to_string(&options).expect("serialises");
-        assert_eq!(serde_json::from_str::<Options>(&text).expect("parses"), options);
-    }
-}
+mod tests;

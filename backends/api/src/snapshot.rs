@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bytes, Change, Error, Fill, Handle, Observed, Op, Progress, Result, Sidecar, VolumeId,
-    checksum,
+    Bytes, Change, Error, Fill, Handle, Observed, Op, PolicyName, Progress, Result, Sidecar,
+    VolumeId, VolumeName, checksum,
     volume::{check_name, random_id},
 };
 
@@ -43,7 +43,7 @@ impl FromStr for SnapshotName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        check_name("snapshot", text).map(|()| Self(text.to_owned()))
+        check_name("snapshot", text, VolumeName::MAX).map(|()| Self(text.to_owned()))
     }
 }
 
@@ -155,6 +155,9 @@ pub struct SnapshotSidecar {
     pub created: Timestamp,
     /// What can be said of that moment.
     pub consistency: Consistency,
+    /// The policy that it was taken for, and that may remove it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyName>,
 }
 
 /// The file: the description as one JSON text, and the seal over that text.
@@ -339,6 +342,7 @@ mod tests {
             name: "before-upgrade".parse().expect("a valid name"),
             created: "2026-01-02T03:04:05Z".parse().expect("a valid time"),
             consistency: Consistency::PerFile,
+            policy: Some("nightly".parse().expect("a valid name")),
         };
         let bytes = sidecar.to_bytes();
         assert_eq!(SnapshotSidecar::from_bytes(&bytes).expect("own bytes"), sidecar);
@@ -349,6 +353,21 @@ mod tests {
         assert!(
             SnapshotSidecar::from_bytes(text.replace("per-file", "atomic").as_bytes()).is_err()
         );
+    }
+
+    #[test]
+    fn a_description_of_before_policies_is_read_and_sealed_as_it_was() {
+        let old = r#"{"snapshot":{"id":"0123456789abcdef0123456789abcdef",
+            "volume":"00000000000000000000000000000001","name":"monday",
+            "created":"2026-01-02T03:04:05Z","consistency":"atomic"},
+            "checksum":"CHECKSUM"}"#;
+        let sealed: serde_json::Value = serde_json::from_str(old).expect("JSON");
+        let checksum = checksum::seal(&[sealed["snapshot"].to_string().as_bytes()]);
+        let old = old.replace("CHECKSUM", &checksum);
+        let sidecar = SnapshotSidecar::from_bytes(old.as_bytes()).expect("readable");
+        assert_eq!(sidecar.policy, None);
+        let again: serde_json::Value = serde_json::from_slice(&sidecar.to_bytes()).expect("JSON");
+        assert_eq!(again["checksum"], checksum, "what says nothing of policies says it as before");
     }
 
     #[test]

@@ -115,15 +115,15 @@ impl FromStr for VolumeName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        check_name("volume", text).map(|()| Self(text.to_owned()))
+        check_name("volume", text, Self::MAX).map(|()| Self(text.to_owned()))
     }
 }
 
-/// Whether `text` may name a `what` (volume, snapshot).
+/// Whether `text` may name a `what` (volume, snapshot, policy) in `most` bytes.
 ///
 /// # Errors
 /// `Invalid`, saying why not.
-pub(crate) fn check_name(what: &str, text: &str) -> Result<(), Error> {
+pub(crate) fn check_name(what: &str, text: &str, most: usize) -> Result<(), Error> {
     let wrong = |why: &str| {
         let shown: String = text.chars().take(40).collect();
         Error::invalid(format!("{what} name `{}` {why}", shown.escape_debug()))
@@ -132,7 +132,7 @@ pub(crate) fn check_name(what: &str, text: &str) -> Result<(), Error> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
     match text.as_bytes() {
         [] => Err(wrong("is empty")),
-        bytes if bytes.len() > VolumeName::MAX => Err(wrong("is longer than 128 characters")),
+        bytes if bytes.len() > most => Err(wrong(&format!("is longer than {most} characters"))),
         [first, ..] if !first.is_ascii_alphanumeric() => {
             Err(wrong("does not begin with a letter or a digit"))
         }

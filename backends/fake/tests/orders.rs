@@ -123,6 +123,7 @@ fn it_fails_where_content_goes_in_and_out() {
         name: "kept".parse().unwrap(),
         created: volume.1.spec.created,
         consistency: Consistency::Live,
+        policy: None,
     };
     let kept = snapshots.plan(&op(), &volume.0, description.id).unwrap();
     let exchanged = snapshots.replace(&op(), &volume.0, &kept, &description, &nothing);

@@ -122,6 +122,7 @@ fn snapshot(volume: VolumeId, name: &str) -> SnapshotSidecar {
         name: name.parse().expect("a valid name"),
         created: "2026-01-02T03:04:05Z".parse().expect("a valid time"),
         consistency: Consistency::Live,
+        policy: None,
     }
 }
 

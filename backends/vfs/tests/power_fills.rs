@@ -125,6 +125,7 @@ fn replaced<K: Kind>() {
         name: "kept".parse().expect("a valid name"),
         created: sidecar.spec.created,
         consistency: Consistency::Live,
+        policy: None,
     };
     let kept = snapshots.plan(&op(), &handle, description.id).expect("planned");
     snapshots.replace(&op(), &handle, &kept, &description, &fill).expect("replaced");

@@ -139,7 +139,8 @@ Options of a volume (the same as `docker volume create -d berth -o …`):
   access=shared|single  how many hosts may write (default: shared)
   on-remove=delete|retain
                         into the trash for its time, or kept until `volume rm --now`
-Known, and refused until they are built: fs, mkfs-options, mount-options, policy,
+  policy=NAME[+NAME]    which policies it has; `set NAME policy=` takes them off
+Known, and refused until they are built: fs, mkfs-options, mount-options,
 encrypted, kms-key, type, iops, throughput, volume-id, subdir.";
 
 pub(super) fn run(session: &mut Session<'_>, command: Command) -> Result<Status> {

@@ -87,7 +87,8 @@ impl Engine {
             .run(Op::new(time::CALL), move |backend, op| accessor(backend)?.plan(op, &handle, id))
             .await?;
         let created = Timestamp::now();
-        let sidecar = SnapshotSidecar { id, volume: volume.id, name, created, consistency };
+        let sidecar =
+            SnapshotSidecar { id, volume: volume.id, name, created, consistency, policy: None };
         Ok(Snapshot { sidecar, handle, state: SnapshotState::Ready })
     }
 

@@ -129,6 +129,7 @@ impl Engine {
             host: self.host_name.clone(),
             host_id: self.host.to_string(),
             pool: record.pool.clone(),
+            policy: None,
         };
         let description = Description {
             version: 1,
@@ -178,7 +179,7 @@ mod tests {
 
     #[test]
     fn options_in_force_can_be_given_again() {
-        let given = [("size", "10G"), ("uid", "7"), ("mode", "0750"), ("on-remove", "retain")];
+        let given = [("size", "10G"), ("uid", "7"), ("mode", "0750"), ("policy", "a+b")];
         let given = given.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let options = Options::parse(&given).expect("valid");
         assert_eq!(Options::parse(&as_given(&options)).expect("valid"), options);

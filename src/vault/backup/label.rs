@@ -1,7 +1,7 @@
 //! The tags of a snapshot, from which listings are made: `restic tag` and
 //! `restic copy` keep tags, and drop fields that they do not know.
 
-use berth_api::{Consistency, SnapshotId, SnapshotName, VolumeId, VolumeName};
+use berth_api::{Consistency, PolicyName, SnapshotId, SnapshotName, VolumeId, VolumeName};
 
 /// The tag that every backup of Berth has.
 const MARK: &str = "berth";
@@ -29,6 +29,8 @@ pub struct Label {
     pub host_id: String,
     /// The pool it was in.
     pub pool: String,
+    /// The policy that it was made for, and that may forget it again.
+    pub policy: Option<PolicyName>,
 }
 
 /// How much of the source was read.
@@ -73,6 +75,7 @@ impl Label {
             format!("pool={}", self.pool),
         ];
         tags.extend(self.snapshot.as_ref().map(|name| format!("snapshot={name}")));
+        tags.extend(self.policy.as_ref().map(|name| format!("policy={name}")));
         tags.extend(self.snapshot_id.map(|id| format!("snapshot-id={id}")));
         tags
     }
@@ -102,8 +105,17 @@ impl Label {
             host: host.to_owned(),
             host_id: value("host-id").unwrap_or_default().to_owned(),
             pool: value("pool").unwrap_or_default().to_owned(),
+            policy: policy(tags),
         })
     }
+}
+
+/// The policy that is named. A backup with several, which only somebody else's tools
+/// can have given it, is no policy's: it would be forgotten by the rules of one.
+fn policy(tags: &[String]) -> Option<PolicyName> {
+    let mut named = tags.iter().filter_map(|tag| tag.strip_prefix("policy="));
+    let name = named.next()?.parse().ok()?;
+    named.next().is_none().then_some(name)
 }
 
 #[cfg(test)]
@@ -123,8 +135,17 @@ mod tests {
             host: "alpha".to_owned(),
             host_id: "0123".to_owned(),
             pool: "default".to_owned(),
+            policy: Some("a".parse().expect("a valid name")),
         };
         assert_eq!(Label::from_tags(&label.to_tags(), "alpha"), Some(label.clone()));
+        let hand = Label { policy: None, ..label.clone() };
+        assert_eq!(Label::from_tags(&hand.to_tags(), "alpha"), Some(hand.clone()));
+        for more in [&["policy=a", "policy=ab"][..], &["policy=a b"], &["policy="], &["policyx=a"]]
+        {
+            let mut tags = hand.to_tags();
+            tags.extend(more.iter().map(ToString::to_string));
+            assert_eq!(Label::from_tags(&tags, "alpha"), Some(hand.clone()), "{more:?}");
+        }
         let strange = ["berth".to_owned(), "volume=../x".to_owned()];
         assert_eq!(Label::from_tags(&strange, "alpha"), None, "names are checked again");
         assert_eq!(Label::from_tags(&label.to_tags()[1..], "alpha"), None, "not of Berth");

@@ -21,6 +21,7 @@ fn label() -> Label {
         host: String::new(),
         host_id: String::new(),
         pool: String::new(),
+        policy: None,
     }
 }
 

@@ -31,6 +31,7 @@ fn label(repository: &Repository, id: &Id, volume: &str, volume_id: VolumeId) ->
         host: who().hostname,
         host_id: "h".to_owned(),
         pool: "p".to_owned(),
+        policy: None,
     };
     let file: SnapshotFile = repository.load(&op(), Kind::Snapshot, id).unwrap();
     let file = SnapshotFile { tags: label.to_tags(), original: Some(*id), ..file };

@@ -28,6 +28,7 @@ pub(crate) fn planned<S: Stage>(
         name: name.parse().expect("a valid name"),
         created: Timestamp::UNIX_EPOCH,
         consistency: Consistency::Live,
+        policy: None,
     };
     (of(pool).plan(&op(), volume, sidecar.id).expect("planned"), sidecar)
 }

@@ -72,6 +72,7 @@ fn each_call_costs_what_the_architecture_says() {
             name: name.parse().expect("a valid name"),
             created: plain.spec.created,
             consistency: Consistency::Live,
+            policy: None,
         };
         tree.create_snapshot(&op, owned.spec.id, &snapshot, &|| false).expect("taken");
         trace.syncs()

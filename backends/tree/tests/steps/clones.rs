@@ -31,6 +31,7 @@ fn stage(path: &Path) -> (Tree, Sidecar, SnapshotSidecar) {
         name: "one".parse().expect("a valid name"),
         created: volume.spec.created,
         consistency: Consistency::Live,
+        policy: None,
     };
     let taken = tree.create_snapshot(&op(), id, &snapshot, &|| false).expect("taken");
     (tree, volume, taken)

@@ -124,6 +124,7 @@ fn content_is_replaced_whole_or_not_at_all() {
                 name: "kept".parse().expect("a valid name"),
                 created: volume.spec.created,
                 consistency: Consistency::Live,
+                policy: None,
             };
             let replaced = failing(at, dead, || stage.tree.replace(&op(), &kept, &fill));
             let Some(replaced) = replaced else { return false };

@@ -152,6 +152,7 @@ impl Volume {
                 host: "alpha".to_owned(),
                 host_id: "0123".to_owned(),
                 pool: "disks".to_owned(),
+                policy: None,
             },
             description: Description {
                 version: 1,

@@ -170,6 +170,7 @@ pub fn back_up_with(
         host: "alpha".to_owned(),
         host_id: "1".to_owned(),
         pool: "default".to_owned(),
+        policy: None,
     };
     let description = Description {
         version: 1,
