@@ -27,6 +27,7 @@ pub mod daemon;
 pub mod docker;
 pub mod guest;
 pub mod host;
+pub mod house;
 pub mod http;
 pub mod kept;
 pub mod load;
