@@ -18,17 +18,7 @@ use std::{
 };
 
 use serde_json::Value;
-use support::{
-    daemon::{Daemon, Setup},
-    poll::{self, SOON},
-    stage::Stage,
-};
-
-/// A daemon with repositories beside its pool.
-struct House {
-    daemon: Daemon,
-    stage: Stage,
-}
+use support::{daemon::Setup, house::House, stage::Stage};
 
 impl House {
     /// Without a configuration file.
@@ -49,41 +39,7 @@ impl House {
     }
 
     fn with(change: impl FnOnce(Setup, &Stage) -> Setup) -> Self {
-        support::namespace::apart();
-        let stage = Stage::new("vault");
-        let daemon = change(Setup::new(&stage), &stage).env("TZ", "UTC").start();
-        Self { daemon, stage }
-    }
-
-    /// What a command that must succeed prints.
-    #[track_caller]
-    fn ok(&self, words: &[&str]) -> String {
-        self.daemon.ok(words)
-    }
-
-    /// The JSON of a command that must succeed.
-    #[track_caller]
-    fn json(&self, words: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(&[words, &["--json"]].concat())).expect("JSON on stdout")
-    }
-
-    /// The errors of a command that must fail with this exit code.
-    #[track_caller]
-    fn refused(&self, words: &[&str], code: i32) -> String {
-        let output = self.daemon.berth(words);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {text}");
-        text
-    }
-
-    /// The built-in repository.
-    fn built_in(&self) -> PathBuf {
-        self.daemon.setup.root.join("repositories/default")
-    }
-
-    /// Where the key of a repository is.
-    fn key(&self, name: &str) -> PathBuf {
-        self.daemon.setup.root.join(format!("repositories/{name}.key"))
+        Self::on_stage("vault", change)
     }
 
     /// A volume with a file of its name in it.
@@ -96,16 +52,6 @@ impl House {
     /// Writes a file into the volume.
     fn write(&self, name: &str, file: &str, bytes: &[u8]) {
         fs::write(self.daemon.data(name).join(file), bytes).expect("a file in the volume");
-    }
-
-    /// Backs a volume up until that reads nothing: what changed right before a backup is
-    /// read by the next one again.
-    #[track_caller]
-    fn ages(&self, volume: &str) {
-        poll::holds("the files are old enough", SOON, || {
-            let id = self.ok(&["backup", "create", volume]);
-            self.json(&["backup", "inspect", &id])[0]["bytes-read"] == 0
-        });
     }
 
     /// What doctor says of a repository: severity and message, a pair each.

@@ -16,7 +16,7 @@ impl House {
         let text = configured(&self.offsite(), &key);
         let daemon = Setup::new(stage).config(stage, &text).env("TZ", "UTC").start();
         let stage = Stage::new("restored");
-        Self { daemon, stage }
+        Self { daemon, disk: None, stage }
     }
 
     fn host(&self) -> String {

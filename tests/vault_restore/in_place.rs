@@ -16,16 +16,6 @@ impl House {
         let _ = fs::remove_file(data.join("a/1"));
     }
 
-    /// Starts the daemon anew with a failpoint, which it may meet before it is ready.
-    fn arm(&mut self, failpoint: &str) {
-        self.daemon.setup = self.daemon.setup.clone().env("BERTH_FAILPOINTS", failpoint);
-        self.daemon.respawn();
-        let control = self.daemon.control();
-        poll::holds("the daemon is ready, or ended", SOON, || {
-            !self.daemon.is_alive() || control.attempt("GET", "/v1/info", None).is_ok()
-        });
-    }
-
     fn snapshots(&self) -> Vec<String> {
         let all = self.json(&["snapshot", "ls", "v"]);
         let names = all.as_array().expect("a list").iter();

@@ -14,28 +14,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::Value;
 use support::{
-    daemon::{Daemon, Setup},
-    namespace,
+    house::House,
     poll::{self, SOON},
-    stage::Stage,
 };
 
-/// A daemon with a repository beside its root.
-struct House {
-    daemon: Daemon,
-    stage: Stage,
-}
-
 impl House {
+    /// With a repository beside its root.
     fn new() -> Self {
-        namespace::apart();
-        let stage = Stage::new("restore");
-        let url = stage.join("offsite");
-        let text = configured(&url, &stage.join("key"));
-        let daemon = Setup::new(&stage).config(&stage, &text).env("TZ", "UTC").start();
-        let house = Self { daemon, stage };
+        let house = Self::on_stage("restore", |setup, stage| {
+            setup.config(stage, &configured(&stage.join("offsite"), &stage.join("key")))
+        });
         house.ok(&["repository", "init", "offsite"]);
         house
     }
@@ -47,33 +36,6 @@ impl House {
         house.furnish("v");
         let id = house.ok(&["backup", "create", "v", "--repository", "offsite"]);
         (house, id)
-    }
-
-    /// What a command that must succeed prints.
-    #[track_caller]
-    fn ok(&self, words: &[&str]) -> String {
-        self.daemon.ok(words)
-    }
-
-    /// The JSON of a command that must succeed.
-    #[track_caller]
-    fn json(&self, words: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(&[words, &["--json"]].concat())).expect("JSON on stdout")
-    }
-
-    /// The errors of a command that must fail with this exit code.
-    #[track_caller]
-    fn refused(&self, words: &[&str], code: i32) -> String {
-        let output = self.daemon.berth(words);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {text}");
-        text
-    }
-
-    /// Starts the daemon anew with these failpoints; none, if empty.
-    fn restart(&mut self, failpoints: &str) {
-        self.daemon.setup = self.daemon.setup.clone().env("BERTH_FAILPOINTS", failpoints);
-        self.daemon.restart();
     }
 
     /// The repository.
