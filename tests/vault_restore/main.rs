@@ -34,7 +34,9 @@ impl House {
         let stage = Stage::new("restore");
         let url = stage.join("offsite");
         let text = configured(&url, &stage.join("key"));
-        let daemon = Setup::new(&stage).config(&stage, &text).env("TZ", "UTC").start();
+        // Late enough for what happens before a create is accepted, on any machine.
+        let setup = Setup::new(&stage).config(&stage, &text).env("TZ", "UTC");
+        let daemon = setup.env("BERTH_TEST_ACCEPT_SECONDS", "5").start();
         let house = Self { daemon, stage };
         house.ok(&["repository", "init", "offsite"]);
         house
