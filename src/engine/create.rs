@@ -211,6 +211,7 @@ impl Engine {
         pilot: Option<&Pilot>,
     ) -> Result<()> {
         let mut unaccepted = pilot;
+        let accept = time::accept(volume.record().origin.as_ref());
         if pilot.is_none() {
             job = Some(self.job_of(CREATE, volume));
         }
@@ -222,7 +223,7 @@ impl Engine {
             let call = self.make_content(volume, pool, &op);
             tokio::pin!(call);
             let progress = if let Some(pilot) = unaccepted {
-                match tokio::time::timeout(time::ACCEPT, &mut call).await {
+                match tokio::time::timeout(accept, &mut call).await {
                     Ok(progress) => progress,
                     Err(_) => match self.accept(volume, pilot).await {
                         Ok(()) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Installation;
+use crate::catalog::MadeFrom;
 
 /// When Create and Mount have to answer.
 pub(super) fn long(installation: Installation) -> Instant {
@@ -36,8 +37,23 @@ fn forced() -> Option<Duration> {
     None
 }
 
-/// A create that has not ended by then is accepted and goes on as a job.
-pub(super) const ACCEPT: Duration = Duration::from_secs(5);
+/// When a create that has not ended is accepted and goes on as a job.
+///
+/// Out of a backup that is soon: what can be checked was checked before, what is left
+/// takes long more often than not, and whoever waits learns nothing from it. Else a
+/// refusal that leaves nothing is worth some waiting.
+///
+/// With the feature `testing`, `BERTH_TEST_ACCEPT_SECONDS` instead of both.
+pub(super) fn accept(origin: Option<&MadeFrom>) -> Duration {
+    #[cfg(feature = "testing")]
+    if let Ok(Ok(seconds)) = std::env::var("BERTH_TEST_ACCEPT_SECONDS").map(|text| text.parse()) {
+        return Duration::from_secs(seconds);
+    }
+    match origin {
+        Some(MadeFrom::Backup(_)) => Duration::from_secs(1),
+        _ => Duration::from_secs(5),
+    }
+}
 
 /// What one call into a backend may take before it counts as out of time.
 pub(super) const CALL: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! A little host: its own mounts, processes, network and `/run`.
+//! A little host: its own mounts, processes, network, name and `/run`.
 //!
 //! Docker finds plugins in `/run/docker/plugins` only, and `docker volume ls`
 //! calls every socket there. So each engine under test gets a `/run` of its own
@@ -64,7 +64,16 @@ impl Host {
         }
         stage.folder("run/docker/plugins");
         let unshare = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--net", "--fork"])
+            .args([
+                "--pdeathsig",
+                "KILL",
+                "unshare",
+                "--mount",
+                "--pid",
+                "--net",
+                "--uts",
+                "--fork",
+            ])
             .args(["--kill-child", "--mount-proc", "--propagation", "private"])
             .args(["bash", "-c", INIT, "init"])
             .arg(&run)
@@ -95,6 +104,12 @@ impl Host {
         stdout
     }
 
+    /// Gives the host a name; until then it has the machine's.
+    #[track_caller]
+    pub fn name(&self, name: &str) {
+        self.sh(&format!("echo {name} >/proc/sys/kernel/hostname"));
+    }
+
     /// The host's own mount table.
     pub fn mounts(&self) -> Vec<Mount> {
         mounts::of(self.door.init)
@@ -116,7 +131,7 @@ impl Door {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command
-            .args(["--target", &self.init.to_string(), "--mount", "--pid", "--net", "--"])
+            .args(["--target", &self.init.to_string(), "--mount", "--pid", "--net", "--uts", "--"])
             .arg(program);
         command
     }

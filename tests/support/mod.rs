@@ -33,6 +33,7 @@ pub mod kept;
 pub mod load;
 pub mod loopfs;
 pub mod machine;
+pub mod managed;
 pub mod model;
 pub mod mounts;
 pub mod namespace;

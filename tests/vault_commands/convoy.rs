@@ -1,6 +1,11 @@
 //! What convoy's backups did wrong (`peers.md`, by number), done right.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
+    path::Path,
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -90,6 +95,53 @@ fn convoy_15_attributes_lists_and_holes_come_back() {
         assert_eq!(facts(&restored), facts(&data), "by {}", restic.display());
         assert_eq!(fs::metadata(restored.join("sparse")).expect("it").size(), 64 << 20);
     }
+}
+
+/// What a file takes on the disk, in bytes.
+fn taken(file: &Path) -> u64 {
+    fs::metadata(file).expect("a file").blocks() * 512
+}
+
+#[test]
+fn convoy_15_restored_holes_take_no_space() {
+    const MIB: u64 = 1 << 20;
+    let house = House::new();
+    house.volume("v");
+    let data = house.daemon.data("v");
+    let sparse = |name: &str, size: u64, written: &[u64]| {
+        let file = fs::File::create(data.join(name)).expect("a file in the volume");
+        file.set_len(size).expect("a sparse file");
+        for (number, at) in written.iter().enumerate() {
+            let page = noise(&format!("{name}-{number}"), 4096);
+            file.write_all_at(&page, *at).expect("a page");
+        }
+        file.sync_all().expect("its blocks are allocated");
+    };
+    sparse("hole", 256 * MIB, &[]);
+    sparse("database", 64 * MIB, &[0, 20 * MIB + 4096, 64 * MIB - 4096]);
+    sparse("ends-in-a-hole", 32 * MIB + 1, &[8192]);
+    house.write("v", "zeros", &vec![0; 8 << 20]);
+    house.write("v", "dense", &noise("dense", 4 << 20));
+    let names = ["hole", "database", "ends-in-a-hole", "zeros", "dense", "file"];
+    let before = names.map(|name| taken(&data.join(name)));
+    assert!(before[0] == 0 && before[1] < MIB && before[2] < MIB, "{before:?}");
+
+    let id = house.ok(&["backup", "create", "v"]);
+    house.ok(&["backup", "restore", &id, "new"]);
+    let check = |volume: &str, other: &str| {
+        let (restored, other) = (house.daemon.data(volume), house.daemon.data(other));
+        for (name, before) in names.iter().zip(before) {
+            let after = taken(&restored.join(name));
+            assert!(after <= before, "{name} of {volume} took {before}, takes {after}");
+            let same = other.join(name).display().to_string();
+            run("cmp", &[*name, &same], &restored);
+        }
+        assert_eq!(taken(&restored.join("zeros")), 0, "nothing is written for zeros");
+    };
+    check("new", "v");
+    house.write("v", "hole", b"no hole any more");
+    house.ok(&["backup", "restore", &id, "--in-place"]);
+    check("v", "new");
 }
 
 #[test]

@@ -23,7 +23,9 @@ impl House {
     /// With a repository beside its root.
     fn new() -> Self {
         let house = Self::on_stage("restore", |setup, stage| {
-            setup.config(stage, &configured(&stage.join("offsite"), &stage.join("key")))
+            let text = configured(&stage.join("offsite"), &stage.join("key"));
+            // Late enough for what happens before a create is accepted, on any machine.
+            setup.config(stage, &text).env("BERTH_TEST_ACCEPT_SECONDS", "5")
         });
         house.ok(&["repository", "init", "offsite"]);
         house

@@ -3,6 +3,7 @@
 //! | module | noun or verb |
 //! |---|---|
 //! | `source` | the backup that a text names, and whether it fits |
+//! | `latest` | which backup is the latest, where several hosts have some |
 //! | `filling` | a backup's content on its way into a directory |
 //! | `image` | a block volume's content on its way into a directory |
 //! | `create` | `from=backup:…`: new volumes with the content of a backup |
@@ -20,6 +21,7 @@ mod filling;
 mod host;
 mod image;
 mod in_place;
+mod latest;
 mod source;
 
 pub(super) use create::watched;

@@ -1,8 +1,6 @@
 //! The backup that a text names, and whether its content fits.
 
-use std::sync::Arc;
-
-use berth_api::{Bytes, Error, Options, Result, VolumeName, origin::Which};
+use berth_api::{Bytes, Error, Options, Result, origin::Which};
 use berth_vault::Backup;
 
 use crate::{
@@ -19,8 +17,9 @@ impl Engine {
     /// this one whatever is backed up meanwhile.
     ///
     /// # Errors
-    /// `NotFound` if there is no such backup; `Invalid` if several begin so;
-    /// `Unavailable` if a repository it may be in does not answer.
+    /// `NotFound` if there is no such backup; `Invalid` if several begin so; `Conflict` if
+    /// it may be one of several hosts; `Unavailable` if a repository it may be in does
+    /// not answer.
     pub(in crate::engine) async fn backup_origin(
         &self,
         repository: Option<&str>,
@@ -29,7 +28,7 @@ impl Engine {
         let listing = self.listing_of_backups(repository).await?;
         let (repository, backup) = match which {
             Which::Id(id) => listing.find(id)?,
-            Which::Latest(volume) => newest(&listing, volume)?,
+            Which::Latest(volume) => self.latest(&listing, volume)?,
         };
         Ok(origin(&repository, &backup))
     }
@@ -65,17 +64,6 @@ impl Engine {
 /// A backup, as records name it.
 pub(super) fn origin(repository: &Repository, backup: &Backup) -> BackupOrigin {
     BackupOrigin { repository: repository.name.clone(), backup: backup.id, size: backup.size }
-}
-
-/// The newest backup of a volume. Only if all repositories answered: a newer one may
-/// be in another.
-fn newest(listing: &Listing, volume: &VolumeName) -> Result<(Arc<Repository>, Backup)> {
-    answered(listing)?;
-    let of = |entry: &&(Arc<Repository>, Backup)| entry.1.label.volume == *volume;
-    listing.backups.iter().rfind(of).cloned().ok_or_else(|| {
-        Error::not_found(format!("no backup of volume `{volume}`"))
-            .with_hint("`berth backup ls` lists them")
-    })
 }
 
 /// Refuses a listing that lacks something.
