@@ -28,7 +28,7 @@ need_engine() {
     need nsenter util-linux
 }
 
-# QEMU, and what builds and feeds a guest.
+# QEMU, what builds and feeds a guest, and the servers of NFS that run inside.
 need_vm() {
     need qemu-system-x86_64 qemu-system-x86
     need busybox busybox-static
@@ -38,6 +38,14 @@ need_vm() {
     need mkfs.ext4 e2fsprogs
     need setpriv util-linux
     need flock util-linux
+    need rpc.nfsd nfs-kernel-server
+    need mount.nfs nfs-common
+    need rpc.statd nfs-common
+    need rpcbind rpcbind
+    need nft nftables
+    need ip iproute2
+    need tc iproute2
+    need nsenter util-linux
 }
 
 # What is missing, under the names of this release: Debian 12 has the client in
@@ -58,11 +66,19 @@ install_missing() {
     command -v apt-get >/dev/null || die "missing: ${missing[*]} (and there is no apt-get)"
     ((EUID == 0)) || die "missing: ${missing[*]} (as root, this script installs them)"
     say "installing ${missing[*]}"
-    local log
+    local log policy='' failed=''
     log=$(mktemp)
+    # Tests start servers of their own: none shall run because it was installed.
+    if [[ ! -e /usr/sbin/policy-rc.d ]]; then
+        policy=/usr/sbin/policy-rc.d
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
     # shellcheck disable=SC2046 # names of packages have no blanks
-    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y --no-install-recommends $(packages); } </dev/null >"$log" 2>&1; then
+    { apt-get update && DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends $(packages); } </dev/null >"$log" 2>&1 || failed=yes
+    [[ -z $policy ]] || rm -f "$policy"
+    if [[ -n $failed ]]; then
         cat "$log" >&2
         rm -f "$log"
         die "apt-get could not install ${missing[*]}"

@@ -10,7 +10,7 @@
 use std::{
     ffi::OsStr,
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -63,6 +63,14 @@ impl Host {
             _ => {}
         }
         stage.folder("run/docker/plugins");
+        Self::start(run, &["bash", "-c", INIT], &[])
+    }
+
+    /// Starts a host whose first process is `init`. Its words are `run`, which must
+    /// be there and be a folder of this host alone, and `words`; it makes the file
+    /// `host.ready` in `run` when the host may be used.
+    #[track_caller]
+    pub fn start(run: PathBuf, init: &[&str], words: &[&Path]) -> Self {
         let unshare = Command::new("setpriv")
             .args([
                 "--pdeathsig",
@@ -75,8 +83,10 @@ impl Host {
                 "--fork",
             ])
             .args(["--kill-child", "--mount-proc", "--propagation", "private"])
-            .args(["bash", "-c", INIT, "init"])
+            .args(init)
+            .arg("init")
             .arg(&run)
+            .args(words)
             .stdin(Stdio::null())
             .spawn()
             .expect("setpriv and unshare of util-linux");
@@ -127,6 +137,11 @@ impl Host {
 }
 
 impl Door {
+    /// The host's first process, as its id is here.
+    pub fn init(&self) -> i32 {
+        self.init
+    }
+
     /// A command that will run on the host.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");

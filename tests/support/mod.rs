@@ -8,7 +8,8 @@
 //! Stage ── a folder under /var/tmp (KEEP=1 keeps it)
 //!   ├─ Daemon   berth, straight on this machine or on a Host
 //!   ├─ Host     own mounts, processes, network and /run: dies as a whole
-//!   │    └─ Engine   containerd + dockerd + the docker command line
+//!   │    ├─ Engine   containerd + dockerd + the docker command line
+//!   │    └─ nfs::Server   the kernel's NFS server, its export and its network
 //!   └─ Server   a socket in this process: tee proxy, or a fake plugin
 //! ```
 //!
@@ -37,6 +38,7 @@ pub mod managed;
 pub mod model;
 pub mod mounts;
 pub mod namespace;
+pub mod nfs;
 pub mod operation;
 pub mod pause;
 pub mod poll;
