@@ -154,32 +154,34 @@ fn a_lock_that_cannot_be_read_is_somebodys() {
 
 #[test]
 fn stock_restic_honours_our_locks() {
-    let house = House::new();
-    house.back_up("a", 2, 1000);
-    let repository = house.open();
-    let lock = Lock::shared(&op(), &repository).unwrap();
-    assert!(house.fail("prune").contains(&std::process::id().to_string()));
-    house.back_up("b", 2, 1000);
-    lock.release().unwrap();
-    house.succeed("prune");
-    let lock = Lock::exclusive(&op(), &repository).unwrap();
-    assert!(house.fail("backup content/a").contains("exclusive"));
-    lock.release().unwrap();
-    house.succeed("check --read-data");
+    for house in House::each() {
+        house.back_up("a", 2, 1000);
+        let repository = house.open();
+        let lock = Lock::shared(&op(), &repository).unwrap();
+        assert!(house.fail("prune").contains(&std::process::id().to_string()));
+        house.back_up("b", 2, 1000);
+        lock.release().unwrap();
+        house.succeed("prune");
+        let lock = Lock::exclusive(&op(), &repository).unwrap();
+        assert!(house.fail("backup content/a").contains("exclusive"));
+        lock.release().unwrap();
+        house.judged();
+    }
 }
 
 #[test]
 fn restic_unlock_leaves_the_living_and_removes_the_dead() {
-    let house = House::new();
-    let mut holder = child("holds_a_lock", &house.path()).spawn().unwrap();
-    within(30, "the child locks", || house.files(Kind::Lock).len() == 1);
-    house.succeed("unlock");
-    assert_eq!(house.files(Kind::Lock).len(), 1, "the child lives");
-    assert!(holder.try_wait().unwrap().is_none(), "the child was not hurt");
-    holder.kill().unwrap();
-    holder.wait().unwrap();
-    house.succeed("unlock");
-    assert!(house.files(Kind::Lock).is_empty());
+    for house in House::each() {
+        let mut holder = child("holds_a_lock", &house.path()).spawn().unwrap();
+        within(30, "the child locks", || house.files(Kind::Lock).len() == 1);
+        house.succeed("unlock");
+        assert_eq!(house.files(Kind::Lock).len(), 1, "the child lives");
+        assert!(holder.try_wait().unwrap().is_none(), "the child was not hurt");
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        house.succeed("unlock");
+        assert!(house.files(Kind::Lock).is_empty());
+    }
 }
 
 #[test]
@@ -206,21 +208,22 @@ fn holds_a_lock() {
 
 #[test]
 fn we_honour_stock_restics_locks() {
-    let house = House::new();
-    let repository = house.open();
-    let mut blocker = house.blocker();
-    assert!(busy(Lock::exclusive(&op(), &repository)).contains(&blocker.id().to_string()));
-    Lock::shared(&op(), &repository).unwrap().release().unwrap();
-    drop(blocker.stdin.take());
-    let lock = Lock::exclusive_within(&op(), &repository, Duration::from_secs(60)).unwrap();
-    let ended = blocker.wait_with_output().unwrap();
-    assert!(ended.status.success(), "{}", house::text(&ended));
-    lock.release().unwrap();
-    // One that was killed.
-    let mut blocker = house.blocker();
-    blocker.kill().unwrap();
-    blocker.wait().unwrap();
-    Lock::exclusive(&op(), &repository).unwrap().release().unwrap();
+    for house in House::each() {
+        let repository = house.open();
+        let mut blocker = house.blocker();
+        assert!(busy(Lock::exclusive(&op(), &repository)).contains(&blocker.id().to_string()));
+        Lock::shared(&op(), &repository).unwrap().release().unwrap();
+        drop(blocker.stdin.take());
+        let lock = Lock::exclusive_within(&op(), &repository, Duration::from_secs(60)).unwrap();
+        let ended = blocker.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", house::text(&ended));
+        lock.release().unwrap();
+        // One that was killed.
+        let mut blocker = house.blocker();
+        blocker.kill().unwrap();
+        blocker.wait().unwrap();
+        Lock::exclusive(&op(), &repository).unwrap().release().unwrap();
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use berth_vault::{
     repository::Who,
     store::s3::{S3, S3Settings},
 };
-use support::{BUCKET, Moto, S3Server};
+use support::{BUCKET, Moto, S3Server, restics};
 
 const PASSWORD: &str = "house";
 
@@ -26,9 +26,9 @@ fn who() -> Who {
     Who { hostname: "here".to_owned(), username: "root".to_owned() }
 }
 
-/// restic in `folder`, which is all it knows of this machine.
-fn restic(folder: &Path, repository: &str, args: &[&str]) -> String {
-    let output = Command::new("restic")
+/// This restic in `folder`, which is all it knows of this machine.
+fn by(restic: &Path, folder: &Path, repository: &str, args: &[&str]) -> String {
+    let output = Command::new(restic)
         .args(args)
         .env("RESTIC_REPOSITORY", repository)
         .env("RESTIC_PASSWORD", PASSWORD)
@@ -52,17 +52,22 @@ fn use_together(settings: &S3Settings, judged: Option<&Path>) {
     let store = || Arc::new(S3::open(settings.clone()).unwrap());
     Repository::init(&op(), "far", store(), &password, who()).unwrap();
     fs::create_dir(folder.path().join("content")).unwrap();
-    fs::write(folder.path().join("content/file"), vec![7; 3 << 20]).unwrap();
-    restic(folder.path(), &far, &["backup", "content"]);
-    let said = restic(folder.path(), &judged, &["check", "--read-data"]);
-    assert!(said.contains("no errors were found"), "{said}");
+    for (restic, made) in restics::all().iter().zip(1_u8..) {
+        let restic = |place: &str, args: &[&str]| by(restic, folder.path(), place, args);
+        fs::write(folder.path().join("content/file"), vec![made; 3 << 20]).unwrap();
+        restic(&far, &["backup", "content"]);
+        let said = restic(&judged, &["check", "--read-data"]);
+        assert!(said.contains("no errors were found"), "{said}");
 
-    let repository = Repository::open(&op(), "far", store(), &password, who()).unwrap();
-    let snapshots = repository.store().list(&op(), Kind::Snapshot).unwrap();
-    assert_eq!(snapshots.len(), 1);
-    assert!(!repository.store().list(&op(), Kind::Pack).unwrap().is_empty());
-    let said = restic(folder.path(), &far, &["snapshots", "--compact"]);
-    assert!(said.contains(&snapshots[0].id.to_string()[..8]), "{said}");
+        let repository = Repository::open(&op(), "far", store(), &password, who()).unwrap();
+        let snapshots = repository.store().list(&op(), Kind::Snapshot).unwrap();
+        assert_eq!(snapshots.len(), usize::from(made));
+        assert!(!repository.store().list(&op(), Kind::Pack).unwrap().is_empty());
+        let said = restic(&far, &["snapshots", "--compact"]);
+        for snapshot in snapshots {
+            assert!(said.contains(&snapshot.id.to_string()[..8]), "{said}");
+        }
+    }
 }
 
 #[test]

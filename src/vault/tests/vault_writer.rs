@@ -1,5 +1,8 @@
 //! What the writer writes, judged by stock restic.
 
+#[path = "support/restics.rs"]
+mod restics;
+
 use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
 use berth_api::Op;
@@ -11,8 +14,8 @@ use berth_vault::{
 };
 use jiff::Timestamp;
 
-fn restic(repository: &Path, arguments: &[&str]) -> Vec<u8> {
-    let mut restic = Command::new("restic");
+fn by(restic: &Path, repository: &Path, arguments: &[&str]) -> Vec<u8> {
+    let mut restic = Command::new(restic);
     restic.env("RESTIC_PASSWORD", "secret").args(["--no-cache", "--repo"]).arg(repository);
     let output = restic.args(arguments).output().expect("restic");
     assert!(output.status.success(), "{arguments:?}: {output:?}");
@@ -79,10 +82,16 @@ fn restic_reads_what_was_written() {
     };
     let id = repository.save(&op, Kind::Snapshot, &snapshot).expect("a snapshot").to_string();
 
-    restic(&path, &["check", "--read-data"]);
-    assert!(restic(&path, &["dump", &id, "/file"]) == whole, "other bytes");
-    // Nothing that restic would throw away or pack anew.
-    let dry = restic(&path, &["prune", "--dry-run"]);
-    let dry = String::from_utf8_lossy(&dry);
-    assert!(dry.contains("to repack:") && dry.contains("unused size after prune: 0 B"), "{dry}");
+    for restic in restics::all() {
+        let restic = |arguments: &[&str]| by(&restic, &path, arguments);
+        restic(&["check", "--read-data"]);
+        assert!(restic(&["dump", &id, "/file"]) == whole, "other bytes");
+        // Nothing that restic would throw away or pack anew.
+        let dry = restic(&["prune", "--dry-run"]);
+        let dry = String::from_utf8_lossy(&dry);
+        assert!(
+            dry.contains("to repack:") && dry.contains("unused size after prune: 0 B"),
+            "{dry}"
+        );
+    }
 }

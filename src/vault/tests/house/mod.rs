@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
+#[path = "../support/restics.rs"]
+pub(crate) mod restics;
+
 use std::{
     fs,
     io::Write as _,
@@ -25,6 +28,8 @@ pub(crate) const PASSWORD: &str = "house";
 /// The repository's folder and what is backed up.
 pub(crate) struct House {
     pub(crate) folder: tempfile::TempDir,
+    /// The stock restic beside: Debian's, if nothing else is said.
+    restic: PathBuf,
 }
 
 impl House {
@@ -35,10 +40,15 @@ impl House {
         house
     }
 
+    /// A new one for each stock restic.
+    pub(crate) fn each() -> impl Iterator<Item = Self> {
+        restics::all().into_iter().map(|restic| Self { restic, ..Self::new() })
+    }
+
     pub(crate) fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("password"), PASSWORD).unwrap();
-        Self { folder }
+        Self { folder, restic: PathBuf::from("restic") }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -59,7 +69,12 @@ impl House {
 
     /// restic with this repository; `args` split at spaces.
     pub(crate) fn restic(&self, args: &str) -> Command {
-        let mut command = Command::new("restic");
+        self.command(&self.restic, args)
+    }
+
+    /// The same with this restic.
+    pub(crate) fn command(&self, restic: &Path, args: &str) -> Command {
+        let mut command = Command::new(restic);
         command
             .args(args.split_whitespace())
             .env("RESTIC_REPOSITORY", self.path())
@@ -74,13 +89,27 @@ impl House {
     }
 
     /// What restic says, if it succeeds.
+    #[track_caller]
     pub(crate) fn succeed(&self, args: &str) -> String {
-        let output = self.restic(args).output().expect("restic is installed");
-        assert!(output.status.success(), "restic {args}: {}", text(&output));
-        text(&output)
+        succeeds(self.restic(args))
+    }
+
+    /// Every stock restic does this, and succeeds.
+    #[track_caller]
+    pub(crate) fn all_succeed(&self, args: &str) {
+        for restic in restics::all() {
+            succeeds(self.command(&restic, args));
+        }
+    }
+
+    /// Every stock restic accepts the whole repository.
+    #[track_caller]
+    pub(crate) fn judged(&self) {
+        self.all_succeed("check --read-data --no-cache");
     }
 
     /// What restic says when it does not.
+    #[track_caller]
     pub(crate) fn fail(&self, args: &str) -> String {
         let output = self.restic(args).output().expect("restic is installed");
         assert!(!output.status.success(), "restic {args}: {}", text(&output));
@@ -136,19 +165,31 @@ impl House {
         after.into_iter().find(|id| !before.contains(id)).expect("a new snapshot")
     }
 
-    /// Whether a snapshot of [`back_up`](Self::back_up) restores to the same bytes.
+    /// Every stock restic restores a snapshot of [`back_up`](Self::back_up) to the same
+    /// bytes.
+    #[track_caller]
     pub(crate) fn restores(&self, id: &Id, name: &str) {
-        let target = self.folder.path().join("restored");
-        let _ = fs::remove_dir_all(&target);
-        self.succeed(&format!("restore {id} --target restored"));
-        let origin = self.folder.path().join("content").join(name);
-        let copy = target.join("content").join(name);
-        for entry in fs::read_dir(&origin).unwrap() {
-            let entry = entry.unwrap();
-            let there = fs::read(copy.join(entry.file_name())).unwrap();
-            assert!(there == fs::read(entry.path()).unwrap(), "{}", entry.path().display());
+        for restic in restics::all() {
+            let target = self.folder.path().join("restored");
+            let _ = fs::remove_dir_all(&target);
+            succeeds(self.command(&restic, &format!("restore {id} --target restored")));
+            let origin = self.folder.path().join("content").join(name);
+            let copy = target.join("content").join(name);
+            for entry in fs::read_dir(&origin).unwrap() {
+                let entry = entry.unwrap();
+                let there = fs::read(copy.join(entry.file_name())).unwrap();
+                assert!(there == fs::read(entry.path()).unwrap(), "{}", entry.path().display());
+            }
         }
     }
+}
+
+/// What it prints.
+#[track_caller]
+fn succeeds(mut command: Command) -> String {
+    let output = command.output().expect("restic is installed");
+    assert!(output.status.success(), "{command:?}: {}", text(&output));
+    text(&output)
 }
 
 /// Backs up one file of random content as Berth does: lock, blobs, snapshot.

@@ -5,10 +5,12 @@
 
 pub mod forge;
 pub mod odd;
+#[path = "../support/restics.rs"]
+mod restics;
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -23,6 +25,7 @@ use berth_vault::{
     store::directory::Directory,
 };
 use jiff::Timestamp;
+pub(crate) use restics::all;
 use tempfile::TempDir;
 
 /// What opens every repository here.
@@ -100,13 +103,6 @@ impl Stock {
         let password = Password::new(PASSWORD.as_bytes());
         Repository::init(&op(), "test", store, &password, who()).expect("it is made")
     }
-}
-
-/// The judges: Debian's restic, and the newest, that `scripts/test vault` downloads.
-pub fn all() -> [PathBuf; 2] {
-    let current = env::var_os("BERTH_RESTIC_CURRENT")
-        .expect("BERTH_RESTIC_CURRENT names no restic: run scripts/test vault");
-    [PathBuf::from("restic"), PathBuf::from(current)]
 }
 
 /// The backups in a repository, oldest first.

@@ -9,6 +9,7 @@ mod canned;
 mod line;
 mod moto;
 mod process;
+pub(crate) mod restics;
 mod s3s;
 
 pub(crate) use canned::Canned;
