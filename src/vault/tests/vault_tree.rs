@@ -14,21 +14,10 @@ use berth_host::beneath::copy::Origins;
 use berth_vault::{backup::Mode, format::NodeKind};
 use jiff::Timestamp;
 use stock::{
-    odd::{self, facts, noise},
+    odd::{self, facts, noise, without_linked_links},
     run,
 };
 use volume::{Volume, later};
-
-/// restic makes every name of a symbolic link a link of its own.
-fn without_linked_links(facts: &str) -> String {
-    let shorten = |line: &str| match line.split_once(" links ") {
-        Some((start, end)) if end.contains(" to ") => {
-            format!("{start} to {}", end.split_once(" to ").expect("it is in it").1)
-        }
-        _ => line.to_owned(),
-    };
-    facts.lines().map(shorten).collect::<Vec<_>>().join("\n")
-}
 
 #[test]
 fn restic_restores_everything_odd() {
