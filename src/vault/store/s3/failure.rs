@@ -12,6 +12,9 @@ use super::credentials::PROVIDER;
 
 /// What is shown of a server's own words, in characters.
 const SHOWN: usize = 200;
+/// What to do about a server that is in trouble.
+const AGAIN: &str = "check the network and the server, then try again: what is complete is not \
+                     stored a second time";
 
 /// One failed request.
 #[derive(Debug)]
@@ -90,9 +93,11 @@ impl Failure {
             Self::Silent(limit) => {
                 let limit = limit.as_secs();
                 unavailable(format!("endpoint `{endpoint}` did not answer in {limit} s"))
+                    .with_hint(AGAIN)
             }
             Self::Cut(why) => {
                 unavailable(format!("the connection to endpoint `{endpoint}` broke: {why}"))
+                    .with_hint(AGAIN)
             }
             Self::Refused(refusal) => refusal.explain(what, bucket, asked),
             Self::Other(why) => Error::internal(format!("{what}: {why}")),
@@ -154,7 +159,11 @@ impl Refusal {
             (403, _) => new(no, format!("access to bucket `{bucket}` is denied{said}")).with_hint(
                 "the key needs s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject",
             ),
-            (status, _) => new(no, format!("endpoint `{endpoint}` answered {status}{said}")),
+            (status, _) => {
+                let passes = self.passes();
+                let error = new(no, format!("endpoint `{endpoint}` answered {status}{said}"));
+                if passes { error.with_hint(AGAIN) } else { error }
+            }
         }
     }
 
@@ -208,10 +217,10 @@ fn of_transport(error: &HttpError) -> Failure {
     match error.kind() {
         // The one time limit that is the client's own.
         HttpErrorKind::Connect if text.contains("timed out") => {
-            Failure::Silent(super::CONNECT_TIME)
+            Failure::Silent(super::patience::CONNECT)
         }
         HttpErrorKind::Connect => Failure::Away(connect(error)),
-        HttpErrorKind::Timeout => Failure::Silent(super::CONNECT_TIME),
+        HttpErrorKind::Timeout => Failure::Silent(super::patience::CONNECT),
         _ => Failure::Cut(shorten(&text)),
     }
 }

@@ -5,7 +5,7 @@
 //! `PUT` leaves nothing to be swept.
 //!
 //! Requests that may succeed later are repeated, with growing pauses, for
-//! [`REPEATED_FOR`]; but if nobody has answered lately, the first refused connection
+//! a minute; but if nobody has answered lately, the first refused connection
 //! is the answer: whoever opens a repository is waiting in front of it.
 //!
 //! | module | noun |
@@ -14,10 +14,12 @@
 //! | `credentials` | who we are |
 //! | `profile` | `~/.aws/credentials` |
 //! | `failure` | what went wrong, for users |
+//! | `patience` | how long a server is waited for |
 //! | `runtime` | the crossing between threads and the client |
 
 mod credentials;
 mod failure;
+mod patience;
 mod profile;
 mod runtime;
 mod settings;
@@ -26,7 +28,6 @@ use std::{
     fmt,
     ops::Range,
     pin::pin,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -40,28 +41,13 @@ use object_store::{
     GetOptions, GetRange, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode, PutPayload,
     aws::AmazonS3, path::Path,
 };
+use patience::Patience;
 pub use profile::SharedFiles;
 pub use settings::S3Settings;
 
 use super::{FileInfo, Kind, Store};
 use crate::format::Id;
 
-/// How long a connection may take to be made.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
-/// How long the other side may be silent: at first, and once it has answered.
-const FIRST_ANSWER: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(30);
-/// A line that is slower than this, in bytes a second, counts as dead.
-const SLOWEST: u64 = 32 << 10;
-/// How long a request is repeated.
-const REPEATED_FOR: Duration = Duration::from_secs(60);
-/// The same before anybody has answered.
-const FIRST_REPEATED_FOR: Duration = Duration::from_secs(5);
-/// The pauses between: the first, doubled each time, and the longest.
-const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Whoever has not answered for so long may have gone.
-const LATELY: Duration = Duration::from_mins(5);
 /// What is reserved at most on the word of a server.
 const RESERVED: u64 = 64 << 20;
 /// How much of a body is handed on at a time, in bytes.
@@ -74,7 +60,7 @@ pub struct S3 {
     prefix: Path,
     region: String,
     server: String,
-    answered: Mutex<Option<Instant>>,
+    patience: Patience,
 }
 
 impl fmt::Debug for S3 {
@@ -96,7 +82,7 @@ impl S3 {
         let region = settings.region().context(what)?;
         let client = settings.client(&region).context(what)?;
         let server = settings.server(&region);
-        Ok(Self { client, settings, prefix, region, server, answered: Mutex::default() })
+        Ok(Self { client, settings, prefix, region, server, patience: Patience::default() })
     }
 
     fn key(&self, below: &str) -> Path {
@@ -120,20 +106,6 @@ impl S3 {
         failure.explain(what, &Asked { bucket, endpoint: &self.server, region: &self.region })
     }
 
-    fn answers(&self) -> bool {
-        let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.is_some_and(|at| at.elapsed() < LATELY)
-    }
-
-    fn answered(&self) {
-        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    /// How long the other side may be silent now.
-    fn patience(&self) -> Duration {
-        if self.answers() { ANSWER } else { FIRST_ANSWER }
-    }
-
     /// Sends a request, and again while that may help. It is told how often it was
     /// sent before.
     fn ask<T>(
@@ -142,25 +114,34 @@ impl S3 {
         mut request: impl AsyncFnMut(u32) -> Result<T, Failure>,
     ) -> Result<Result<T, Failure>> {
         let started = Instant::now();
-        let answers = self.answers();
+        let answers = self.patience.answers();
         runtime::wait(op, async {
+            let mut since = None;
             for attempt in 0.. {
                 let failure = match request(attempt).await {
                     Ok(done) => {
-                        self.answered();
+                        self.patience.answered();
                         return Ok(done);
                     }
                     Err(failure) => failure,
                 };
                 if !failure.unanswered() {
-                    self.answered();
+                    self.patience.answered();
                 }
-                let long = if answers { REPEATED_FOR } else { FIRST_REPEATED_FOR };
-                let wait = pause(attempt);
+                // A pack that was on its way for minutes when the line broke is worth as many
+                // repetitions; silence was part of them.
+                let since = *since.get_or_insert_with(|| match failure {
+                    Failure::Silent(_) => started,
+                    _ => Instant::now(),
+                });
+                let wait = patience::pause(attempt);
                 if !failure.passes()
                     || (!answers && failure.unanswered())
-                    || started.elapsed() + wait > long
+                    || since.elapsed() + wait > patience::repeated(answers)
                 {
+                    if failure.unanswered() {
+                        self.patience.gone();
+                    }
                     return Err(failure);
                 }
                 tracing::debug!(server = self.server, attempt, ?failure, "S3 is asked again");
@@ -173,11 +154,11 @@ impl S3 {
     async fn get(&self, path: &Path, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
         let wanted = range.as_ref().map(|range| range.end - range.start);
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        let answer = patient(self.patience(), self.client.get_opts(path, options)).await?;
+        let answer = patient(self.patience.silence(), self.client.get_opts(path, options)).await?;
         let length = wanted.unwrap_or(answer.meta.size);
         let mut stream = pin!(answer.into_stream());
         let mut content = BytesMut::new();
-        while let Some(part) = quiet(ANSWER, stream.next()).await? {
+        while let Some(part) = quiet(patience::within_answer(), stream.next()).await? {
             let part = part?;
             if content.is_empty() {
                 let reserved = length.min(RESERVED);
@@ -194,7 +175,7 @@ impl S3 {
     }
 
     async fn put(&self, path: &Path, bytes: Bytes, mode: PutMode) -> Result<(), Failure> {
-        let limit = self.patience() + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+        let limit = self.patience.receipt(bytes.len());
         patient(limit, self.client.put_opts(path, in_pieces(&bytes), mode.into())).await.map(drop)
     }
 
@@ -222,7 +203,7 @@ impl S3 {
             Some(last) => self.client.list_with_offset(Some(folder), &last.location),
             None => self.client.list(Some(folder)),
         };
-        while let Some(file) = quiet(self.patience(), stream.next()).await? {
+        while let Some(file) = quiet(self.patience.silence(), stream.next()).await? {
             found.push(file?);
         }
         Ok(())
@@ -297,8 +278,8 @@ impl Store for S3 {
 
     fn remove(&self, op: &Op, kind: Kind, id: &Id) -> Result<()> {
         let path = self.file(kind, id);
-        let removed =
-            self.ask(op, async |_| patient(self.patience(), self.client.delete(&path)).await)?;
+        let removed = self
+            .ask(op, async |_| patient(self.patience.silence(), self.client.delete(&path)).await)?;
         match removed {
             Ok(()) | Err(Failure::Missing) => Ok(()),
             Err(failure) => Err(self.explain(failure, &self.what("remove", kind, id))),
@@ -330,12 +311,4 @@ async fn patient<T>(
 
 async fn quiet<T>(limit: Duration, next: impl Future<Output = T>) -> Result<T, Failure> {
     tokio::time::timeout(limit, next).await.map_err(|_| Failure::Silent(limit))
-}
-
-/// How long to wait before asking again: half to once and a half of the pause, so
-/// that those who were refused together do not come back together.
-fn pause(attempt: u32) -> Duration {
-    let pause = PAUSE.saturating_mul(1 << attempt.min(10)).min(LONGEST_PAUSE);
-    let chance = getrandom::u32().map_or(0.5, |chance| f64::from(chance) / f64::from(u32::MAX));
-    pause.mul_f64(0.5 + chance)
 }

@@ -8,7 +8,7 @@ use object_store::{
     aws::{AmazonS3, AmazonS3Builder},
 };
 
-use super::{CONNECT_TIME, Credentials};
+use super::{Credentials, patience};
 
 /// The region that servers of others are content with.
 const REGION: &str = "us-east-1";
@@ -64,7 +64,7 @@ impl S3Settings {
             .with_config(ClientConfigKey::UserAgent, concat!("berth/", env!("CARGO_PKG_VERSION")))
             // Each part of a request has a limit of its own.
             .with_timeout_disabled()
-            .with_connect_timeout(CONNECT_TIME)
+            .with_connect_timeout(patience::CONNECT)
             // Many connections: with HTTP/2 all share one window, which cost another
             // tool a factor of nine on a long line.
             .with_http1_only()
