@@ -6,14 +6,18 @@ use std::{
     env, fs,
     fs::File,
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use berth_api::{Consistency, Extent, Op, Result, SnapshotId, VolumeId};
 use berth_host::{beneath::Dir, blocks::Blocks};
 use berth_vault::{
-    Password, Repository,
+    Kind, Password, Repository,
     backup::{
         Backup, Description, Label, Mode, Request,
         description::Content,
@@ -38,6 +42,8 @@ use crate::{
 
 /// What a place on S3 begins with, before `PREFIX+ENDPOINT`.
 pub(crate) const S3: &str = "s3+";
+/// How many packs are read at a time where nothing is done with them.
+const READERS: usize = 8;
 /// The word by which this program plays Berth.
 pub(crate) const WORD: &str = "--own";
 
@@ -104,6 +110,21 @@ fn perform(verb: &str, repository: &Repository, rest: &[&str]) -> Result<String>
             let to = File::options().read(true).write(true).create_new(true).open(path);
             let to = to.expect("a fresh file");
             restore::image(repository, &op(), &newest(repository)?, &to, true)?;
+            Ok(String::new())
+        }
+        ("read-packs", []) => {
+            let packs = repository.store().list(&op(), Kind::Pack)?;
+            let next = AtomicUsize::new(0);
+            let read = || -> Result<()> {
+                while let Some(pack) = packs.get(next.fetch_add(1, Relaxed)) {
+                    repository.store().read(&op(), Kind::Pack, &pack.id)?;
+                }
+                Ok(())
+            };
+            thread::scope(|scope| {
+                let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(read)).collect();
+                readers.into_iter().try_for_each(|reader| reader.join().expect("no panic"))
+            })?;
             Ok(String::new())
         }
         _ => unreachable!("called by this program"),

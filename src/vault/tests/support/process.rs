@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsString,
+    fs,
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     thread,
@@ -52,6 +53,15 @@ impl Process {
         }
         // It could be somebody else's answer.
         process.child.try_wait().unwrap().is_none().then_some(process)
+    }
+
+    /// How long it computed so far, all its threads together.
+    pub(super) fn computed(&self) -> Duration {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // After its name, which may have spaces: user and system time, in hundredths.
+        let (_, rest) = text.rsplit_once(')').unwrap();
+        let numbers = rest.split_whitespace().skip(11).take(2);
+        Duration::from_millis(numbers.map(|number| 10 * number.parse::<u64>().unwrap()).sum())
     }
 
     /// `kill -9`.

@@ -1,6 +1,6 @@
 //! `s3s-fs`: checks signatures, and keeps objects in a directory.
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
+use std::{fs, net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
 use berth_vault::store::s3::{Credentials, S3, S3Settings};
 
@@ -58,6 +58,11 @@ impl S3Server {
 
     pub(crate) fn store(&self, prefix: &str) -> S3 {
         S3::open(self.settings(prefix)).unwrap()
+    }
+
+    /// How long it computed so far.
+    pub(crate) fn computed(&self) -> Duration {
+        self.process.computed()
     }
 
     /// `kill -9`.
