@@ -5,6 +5,7 @@ mod convoy;
 mod interrupted;
 mod repositories;
 mod s3;
+mod s3_trouble;
 #[path = "../../src/vault/tests/support/mod.rs"]
 mod servers;
 #[path = "../support/mod.rs"]

@@ -19,7 +19,7 @@ use crate::{
 const FAST: Duration = Duration::from_secs(15);
 
 /// A configuration whose repository `off` is on that server.
-fn off(setup: Setup, stage: &Stage, endpoint: &str) -> Setup {
+pub(super) fn off(setup: Setup, stage: &Stage, endpoint: &str) -> Setup {
     let near = stage.join("near").display().to_string();
     let text = format!(
         "[repositories.near]\nurl = \"{near}\"\n\
@@ -36,7 +36,7 @@ fn house(endpoint: &str) -> House {
 
 /// What `berth backup ls` shows of `off`.
 #[track_caller]
-fn listed(house: &House) -> Vec<Value> {
+pub(super) fn listed(house: &House) -> Vec<Value> {
     let all = house.json(&["backup", "ls", "--repository", "off"]);
     all.as_array().expect("a list").clone()
 }

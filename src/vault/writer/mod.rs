@@ -107,7 +107,7 @@ impl Writer {
     /// The kernel's, for threads.
     pub fn new(repository: &Repository, index: Arc<Index>, op: &Op) -> Result<Self> {
         let parallel = if repository.store().is_distant() { DISTANT } else { NEAR };
-        let size = (MEMORY / (parallel + 1)).clamp(SIZES.0, SIZES.1);
+        let size = forced().unwrap_or((MEMORY / (parallel + 1)).clamp(SIZES.0, SIZES.1));
         Ok(Self {
             key: repository.key().clone(),
             index,
@@ -255,6 +255,16 @@ fn compress(content: &[u8]) -> Result<Vec<u8>> {
         };
         compressor.compress(content).map_err(wrong)
     })
+}
+
+/// With the feature `testing`, `BERTH_TEST_PACK_BYTES` instead of the size of a full pack:
+/// many packs without much content.
+fn forced() -> Option<usize> {
+    #[cfg(feature = "testing")]
+    if let Ok(text) = std::env::var("BERTH_TEST_PACK_BYTES") {
+        return text.parse().ok();
+    }
+    None
 }
 
 /// What a panic elsewhere left is whole here: every change is one call.

@@ -22,6 +22,8 @@ pub(crate) struct Line {
 #[derive(Debug)]
 struct State {
     delay: Duration,
+    /// Bytes a second, on each connection and each way.
+    rate: Option<u64>,
     dead: AtomicBool,
     carried: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
@@ -30,10 +32,21 @@ struct State {
 impl Line {
     /// Carries everything to `to`, each byte `delay` later, in both directions.
     pub(crate) fn to(to: SocketAddr, delay: Duration) -> Self {
+        Self::new(to, delay, None)
+    }
+
+    /// Carries everything to `to`, little by little: so many bytes a second on each
+    /// connection, in each direction.
+    pub(crate) fn trickling(to: SocketAddr, rate: u64) -> Self {
+        Self::new(to, Duration::ZERO, Some(rate))
+    }
+
+    fn new(to: SocketAddr, delay: Duration, rate: Option<u64>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             delay,
+            rate,
             dead: AtomicBool::new(false),
             carried: AtomicU64::new(0),
             open: Mutex::default(),
@@ -80,10 +93,11 @@ impl Line {
 
 fn carry(mut from: TcpStream, mut to: TcpStream, state: &Arc<State>) {
     // Bounded, so that a sender is slowed down as by a real line.
-    let (sender, receiver) = mpsc::sync_channel::<(Instant, Vec<u8>)>(1024);
+    let (room, piece) = if state.rate.is_some() { (1, 4 << 10) } else { (1024, 64 << 10) };
+    let (sender, receiver) = mpsc::sync_channel::<(Instant, Vec<u8>)>(room);
     let (delay, here) = (state.delay, state.clone());
     thread::spawn(move || {
-        let mut buffer = vec![0; 64 << 10];
+        let mut buffer = vec![0; piece];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             if sender.send((Instant::now() + delay, buffer[..length].to_vec())).is_err() {
                 break;
@@ -95,6 +109,9 @@ fn carry(mut from: TcpStream, mut to: TcpStream, state: &Arc<State>) {
             thread::sleep(due.saturating_duration_since(Instant::now()));
             if here.dead.load(SeqCst) {
                 continue;
+            }
+            if let Some(rate) = here.rate {
+                thread::sleep(Duration::from_nanos(bytes.len() as u64 * 1_000_000_000 / rate));
             }
             here.carried.fetch_add(bytes.len() as u64, SeqCst);
             if to.write_all(&bytes).is_err() {
