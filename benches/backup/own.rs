@@ -58,6 +58,8 @@ pub(crate) fn call(arguments: &[&str]) -> Taken {
 /// The other side of [`call`]. Prints what was read, what was added, and the seconds that
 /// opening took.
 pub(crate) fn play(arguments: &[String]) {
+    // As the daemon does.
+    berth_host::memory::keep_large_apart();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let begin = Instant::now();
     match words.as_slice() {

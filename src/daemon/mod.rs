@@ -53,6 +53,7 @@ const DRAIN_CONTROL: Duration = Duration::from_secs(1);
 pub fn run(setup: Setup) -> Result<()> {
     log::start()?;
     raise_descriptor_limit();
+    berth_host::memory::keep_large_apart();
     let (plugin, control) = (&setup.paths.plugin_socket, &setup.paths.control_socket);
     outside_plugin_folder(control)?;
     let mut passed = Passed::take(plugin, control)?;

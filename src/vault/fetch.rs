@@ -1,8 +1,10 @@
 //! Many blobs, in the order that they lie in packs, each read and opened once.
 //!
 //! Neighbours in a pack come with one read. Several threads read, open and check,
-//! and hand the content over at once, so that what is held is bounded by the number
-//! of threads: about 6 MiB for each, or the size of its blob, if that is larger.
+//! and hand the content over at once. Over a network many of them read, so that enough
+//! is on its way; what is read takes part of [`ROOM`] until it is handed over, and only
+//! as many open it at a time as processors can serve: all at once they would all be
+//! done at once, and nothing would be on its way meanwhile.
 
 use std::{
     ops::Range,
@@ -19,6 +21,7 @@ use bytes::Bytes;
 use crate::{
     format::{BlobKind, Id},
     repository::{Index, Location, Opener, Repository, blob::LARGEST},
+    room::Room,
     store::Kind,
 };
 
@@ -29,10 +32,14 @@ const READ: u64 = 4 << 20;
 const GAP: u64 = 64 << 10;
 /// The largest sealed blob, in bytes: one of [`LARGEST`] that did not compress.
 const LARGEST_SEALED: u64 = LARGEST as u64 + (1 << 20);
-/// Threads: somewhat more than there are processors, since some of them wait.
-const FEWEST: usize = 4;
-/// And at most, since each holds a read; over a network, where most of them wait.
-const MOST: usize = 16;
+/// Threads that open: somewhat more than there are processors, since some of them wait
+/// for the disk.
+const OPENERS: (usize, usize) = (4, 16);
+/// Threads that read over a network, where most of them wait.
+const READERS: usize = 16;
+/// What all reads may hold, in bytes, unless a single blob is larger: at a round trip of
+/// 100 ms enough for 640 MiB a second.
+const ROOM: u64 = 64 << 20;
 
 /// A wish for a blob.
 #[derive(Clone, Copy, Debug)]
@@ -116,13 +123,20 @@ impl Fetch<'_> {
         let pieces = self.pieces(wanted);
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let failure = Mutex::new(None);
+        let openers = openers();
+        let readers =
+            if self.repository.store().is_distant() { READERS.max(openers) } else { openers };
+        let (room, turns) = (Room::new(ROOM), Room::new(openers as u64));
         let work = || -> Result<()> {
             let mut opener = Opener::new(self.repository)?;
             while !stop.load(Relaxed)
                 && let Some(piece) = pieces.get(next.fetch_add(1, Relaxed))
             {
+                let _part = room.take(piece.range.end.saturating_sub(piece.range.start));
                 self.op.check()?;
-                self.piece(piece, &wanted[piece.wanted.clone()], &mut opener, each)?;
+                let read = self.read(&piece.pack, piece.range.clone());
+                let _turn = turns.take(1);
+                self.piece(piece, read, &wanted[piece.wanted.clone()], &mut opener, each)?;
             }
             Ok(())
         };
@@ -133,9 +147,8 @@ impl Fetch<'_> {
             }
         };
         thread::scope(|scope| {
-            let others: Vec<_> = (1..threads(self.repository).min(pieces.len()))
-                .map(|_| scope.spawn(guarded))
-                .collect();
+            let others: Vec<_> =
+                (1..readers.min(pieces.len())).map(|_| scope.spawn(guarded)).collect();
             guarded();
             for other in others {
                 other.join().map_err(|_| Error::internal("a reader of blobs panicked"))?;
@@ -169,11 +182,11 @@ impl Fetch<'_> {
     fn piece<T>(
         &self,
         piece: &Piece,
+        read: Result<Bytes>,
         wanted: &[Wanted<T>],
         opener: &mut Opener<'_>,
         each: &(dyn Fn(Found<'_, T>) -> Result<()> + Sync),
     ) -> Result<()> {
-        let read = self.read(&piece.pack, piece.range.clone());
         for wanted in wanted.chunk_by(|one, other| one.blob == other.blob) {
             let blob = wanted[0].blob;
             let (id, location) = self.index.place(self.kind, blob);
@@ -260,10 +273,7 @@ fn lost(error: Error) -> Error {
     }
 }
 
-fn threads(repository: &Repository) -> usize {
-    if repository.store().is_distant() {
-        return MOST;
-    }
+fn openers() -> usize {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    (2 * processors).clamp(FEWEST, MOST)
+    (2 * processors).clamp(OPENERS.0, OPENERS.1)
 }

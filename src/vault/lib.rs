@@ -52,6 +52,7 @@ pub mod reach;
 pub mod repository;
 pub mod restore;
 pub mod retention;
+mod room;
 pub mod store;
 mod survey;
 pub mod verify;
