@@ -13,7 +13,7 @@ use std::{
 use berth_api::{Context as _, Error, ErrorKind, Op, Result, Target};
 use berth_host::{beneath::Dir, failpoint};
 use berth_vault::{
-    Backup, Id, Kind, Lock, Repository as Opened, backup::description::Content, restore,
+    Backup, Id, Kind, Reading, Repository as Opened, backup::description::Content, restore,
 };
 
 use crate::engine::vault::Repository;
@@ -65,13 +65,9 @@ impl Filling {
 }
 
 fn put(open: &Opened, op: &Op, id: &Id, target: Target<'_>) -> Result<()> {
-    let lock = Lock::shared_within(op, open, PATIENCE)?;
+    let reading = Reading::begin_within(op, open, PATIENCE)?;
     let result = restored(open, op, id, target);
-    if result.is_err() {
-        // Without a lock what is missing may just have been pruned.
-        lock.check()?;
-    }
-    lock.release().and(result)
+    reading.end(result)
 }
 
 fn restored(open: &Opened, op: &Op, id: &Id, target: Target<'_>) -> Result<()> {
