@@ -2,7 +2,7 @@
 //! asks the repository.
 
 use std::{
-    os::fd::AsFd as _,
+    os::fd::BorrowedFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -74,16 +74,17 @@ fn restored(open: &Opened, op: &Op, id: &Id, target: Target<'_>) -> Result<()> {
     let backup = find(open, op, id)?;
     let index = open.index(op)?;
     let description = restore::description(open, op, &index, &backup)?;
-    let Target::Directory(directory) = target else {
+    let Target::Directory { top, aside } = target else {
         return Err(Error::unsupported("a backup is restored into a directory only"));
     };
+    let opened = |place: BorrowedFd<'_>| place.try_clone_to_owned().and_then(Dir::from_fd);
     let what = || "open the directory to restore into";
-    let directory = directory.as_fd().try_clone_to_owned().context(what)?;
-    let directory = Dir::from_fd(directory).context(what)?;
+    let directory = opened(top).context(what)?;
     match description.content {
         Content::Tree => restore::tree(open, op, &backup, &directory).map(drop),
         Content::Image { published, .. } => {
-            super::image::unpacked(open, op, &backup, published.as_deref(), &directory)
+            let aside = opened(aside).context(what)?;
+            super::image::unpacked(open, op, &backup, published.as_deref(), &aside, &directory)
         }
     }
 }
