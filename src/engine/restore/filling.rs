@@ -93,7 +93,7 @@ fn restored(open: &Opened, op: &Op, id: &Id, target: Target<'_>) -> Result<()> {
 ///
 /// # Errors
 /// `NotFound` if it was removed; `Corrupt` if Berth did not make it.
-fn find(open: &Opened, op: &Op, id: &Id) -> Result<Backup> {
+pub(super) fn find(open: &Opened, op: &Op, id: &Id) -> Result<Backup> {
     let what = || format!("read backup `{}`", id.short());
     let file = open.load(op, Kind::Snapshot, id).context(what)?;
     Backup::of(*id, file).ok_or_else(|| {
