@@ -198,8 +198,10 @@ lane_directories() {
     run_tests directories
 }
 
-# Repositories, with stock restic beside, and on servers of S3.
+# Repositories, with stock restic beside, and on servers of S3. With --long a directory
+# of half a million files.
 lane_vault() {
+    export BERTH_LONG=${BERTH_LONG:-${long:-0}}
     need_s3s && need_moto && need_current_restic && run_tests vault
 }
 

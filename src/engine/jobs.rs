@@ -270,6 +270,10 @@ impl Job {
         let mut view = self.view.borrow().clone();
         if !view.state.is_final() {
             view.progress = self.progress();
+            // Only shown: what the record calls queued is of before a restart.
+            if self.op.is_queued() {
+                view.state = JobState::Queued;
+            }
         }
         view
     }

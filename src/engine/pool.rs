@@ -134,7 +134,7 @@ impl Pool {
         call: impl FnOnce(&dyn Backend, &Op) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let backend = self.backend.clone();
-        self.copiers.run(move || call(&*backend, &op)).await
+        self.copiers.run_in_turn(&op, move |op| call(&*backend, op)).await
     }
 
     /// Whether the pool has snapshots.

@@ -5,6 +5,10 @@
 //! pool is stuck, and calls are refused at once instead of queueing behind a
 //! dead server; other pools have threads of their own and notice nothing.
 
+#[cfg(test)]
+mod tests;
+mod turn;
+
 use std::{
     collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -199,58 +203,5 @@ fn work(shared: &Shared) {
             state.threads -= 1;
             return;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_is_an_error_and_the_thread_lives_on() {
-        let threads = Threads::new("test");
-        let result: Result<()> = threads.run(|| panic!("on purpose")).await;
-        assert!(result.is_err());
-        assert_eq!(threads.run(|| Ok(7)).await.expect("still works"), 7);
-    }
-
-    #[tokio::test]
-    async fn more_calls_than_threads_all_run() {
-        let threads = Threads::new("test");
-        let calls: Vec<_> = (0..100_u32)
-            .map(|n| {
-                let threads = threads.clone();
-                tokio::spawn(async move { threads.run(move || Ok(n)).await })
-            })
-            .collect();
-        for (n, call) in (0_u32..).zip(calls) {
-            assert_eq!(call.await.expect("no panic").expect("runs"), n);
-        }
-        assert!(threads.lock().threads <= LIMIT);
-    }
-
-    #[tokio::test]
-    async fn a_stuck_pool_refuses_at_once() {
-        let threads = Threads::new("test");
-        let (release, held) = mpsc::channel::<()>();
-        let held = Arc::new(Mutex::new(held));
-        for _ in 0..LIMIT {
-            let (threads, held) = (threads.clone(), held.clone());
-            tokio::spawn(async move {
-                threads.run(move || Ok(held.lock().map(|held| held.recv().is_ok()).is_ok())).await
-            });
-        }
-        while threads.lock().running.len() < LIMIT {
-            tokio::task::yield_now().await;
-        }
-        // What runs is made to look as old as a call that is stuck.
-        for since in threads.lock().running.values_mut() {
-            *since -= STUCK * 2;
-        }
-        let error = threads.run(|| Ok(())).await.expect_err("refused");
-        assert_eq!(error.kind(), berth_api::ErrorKind::Unavailable);
-        drop(release);
     }
 }

@@ -11,7 +11,7 @@ use berth_host::failpoint;
 use crate::{
     fetch::Fetch,
     format::{BlobKind, Id, SnapshotFile},
-    lock::Lock,
+    lock::{Lock, Reading},
     reach::Reach,
     repository::Repository,
     store::Kind,
@@ -36,7 +36,7 @@ pub struct Copied {
 /// one of the two; `Corrupt` if something cannot be read: no snapshot is written then.
 pub fn copy(from: &Repository, to: &Repository, op: &Op, ids: &[Id]) -> Result<Copied> {
     let what = || format!("copy backups of repository `{}` to `{}`", from.name(), to.name());
-    let (source, target) = (Lock::shared(op, from)?, Lock::shared(op, to)?);
+    let (source, target) = (Reading::begin(op, from)?, Lock::shared(op, to)?);
     let there: HashSet<_> =
         to.snapshots(op).context(what)?.into_iter().map(|(id, file)| origin(id, &file)).collect();
     let mut copied = Copied::default();
@@ -85,9 +85,8 @@ pub fn copy(from: &Repository, to: &Repository, op: &Op, ids: &[Id]) -> Result<C
         let file = SnapshotFile { parent: None, original, ..file };
         copied.snapshots.push((id, to.save(op, Kind::Snapshot, &file).context(what)?));
     }
-    source.release()?;
     target.release()?;
-    Ok(copied)
+    source.end(Ok(copied))
 }
 
 /// What a snapshot is, in whichever repository: the first of its kind, and what it

@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 use crate::{
     format::{BlobKind, Id},
-    repository::{Index, Location, Opener, Repository, blob::LARGEST},
+    repository::{Index, Location, Opener, Repository, blob::largest},
     room::Room,
     store::Kind,
 };
@@ -30,8 +30,9 @@ const READ: u64 = 4 << 20;
 /// A gap between two blobs that is read and thrown away rather than made a second
 /// read of, in bytes: over a network a round trip costs as much.
 const GAP: u64 = 64 << 10;
-/// The largest sealed blob, in bytes: one of [`LARGEST`] that did not compress.
-const LARGEST_SEALED: u64 = LARGEST as u64 + (1 << 20);
+/// How much larger than its content a sealed blob may be, in bytes, if that did not
+/// compress.
+const SEAL: u64 = 1 << 20;
 /// Threads that open: somewhat more than there are processors, since some of them wait
 /// for the disk.
 const OPENERS: (usize, usize) = (4, 16);
@@ -197,7 +198,9 @@ impl Fetch<'_> {
                         .zip(at(location.range().end))
                         .and_then(|(start, end)| bytes.get(start..end));
                     match sealed {
-                        Some(sealed) => open(opener, bytes.slice_ref(sealed), &location, &id),
+                        Some(sealed) => {
+                            open(opener, self.kind, bytes.slice_ref(sealed), &location, &id)
+                        }
                         None => Err(Error::corrupt("the pack is cut off")),
                     }
                 }
@@ -228,7 +231,7 @@ impl Fetch<'_> {
     }
 
     fn read(&self, pack: &Id, range: Range<u64>) -> Result<Bytes> {
-        if range.end - range.start > LARGEST_SEALED {
+        if range.end - range.start > u64::from(largest(self.kind)) + SEAL {
             return Err(Error::corrupt("the index says that it is larger than a blob may be"));
         }
         self.repository.store().read_range(self.op, Kind::Pack, pack, range)
@@ -236,7 +239,7 @@ impl Fetch<'_> {
 
     fn single(&self, location: &Location, id: &Id, opener: &mut Opener<'_>) -> Result<Opened> {
         let sealed = self.read(&location.pack, location.range()).map_err(lost)?;
-        open(opener, sealed, location, id)
+        open(opener, self.kind, sealed, location, id)
     }
 
     /// The same blob from another pack; `error` if there is none that is whole.
@@ -260,8 +263,14 @@ impl Fetch<'_> {
     }
 }
 
-fn open(opener: &mut Opener<'_>, sealed: Bytes, location: &Location, id: &Id) -> Result<Opened> {
-    let content = opener.open(&sealed, location, id)?;
+fn open(
+    opener: &mut Opener<'_>,
+    kind: BlobKind,
+    sealed: Bytes,
+    location: &Location,
+    id: &Id,
+) -> Result<Opened> {
+    let content = opener.open(kind, &sealed, location, id)?;
     Ok(Opened { content, sealed, uncompressed: location.uncompressed })
 }
 

@@ -35,7 +35,8 @@
 //! - A snapshot is written when everything that it needs is on stable storage and
 //!   in an index, and never otherwise.
 //! - What is read is checked against its id before anybody uses it.
-//! - Nothing is removed without an exclusive lock; nothing is added without a lock.
+//! - Nothing is removed without an exclusive lock; nothing is added without a lock;
+//!   nothing is read without one where it can be written.
 //! - No panic, whatever is in a repository.
 
 pub mod backup;
@@ -60,7 +61,7 @@ pub mod writer;
 
 pub use backup::Backup;
 pub use format::Id;
-pub use lock::Lock;
+pub use lock::{Lock, Reading};
 pub use repository::{Password, Repository};
 pub use store::{Kind, Store};
 pub use writer::Writer;

@@ -116,3 +116,36 @@ fn a_volume_is_not_taken_away_from_its_backup() {
     house.ok(&["volume", "rm", "v"]);
     assert_eq!(house.json(&["backup", "ls", "v"]).as_array().expect("a list").len(), 1);
 }
+
+#[test]
+fn what_waits_for_a_thread_is_queued_and_can_be_cancelled_at_once() {
+    let mut pauses = Vec::new();
+    let house = House::with(|setup, stage| {
+        pauses = (1..=4).map(|nth| Pause::at(stage.path(), "backup.snapshot.write", nth)).collect();
+        let rules: Vec<_> = pauses.iter().map(Pause::rule).collect();
+        setup.env("BERTH_FAILPOINTS", rules.join(";"))
+    });
+    let begin = |name: &str| {
+        house.volume(name);
+        house.ok(&["backup", "create", name, "--detach"])
+    };
+    let running: Vec<_> = ["a", "b", "c", "d"].map(begin).into();
+    pauses.iter().for_each(Pause::reached);
+    for job in &running {
+        assert_eq!(state(&house, job), "running");
+    }
+    let (waiting, unwanted) = (begin("e"), begin("f"));
+    for job in [&waiting, &unwanted] {
+        poll::equal("its state", SOON, &Value::from("queued"), || state(&house, job));
+    }
+    house.ok(&["job", "cancel", &unwanted]);
+    poll::equal("its state", SOON, &Value::from("cancelled"), || state(&house, &unwanted));
+    assert_eq!(state(&house, &waiting), "queued");
+    pauses.iter().for_each(Pause::release);
+    house.ok(&["job", "wait", &waiting]);
+    assert_eq!(state(&house, &waiting), "done");
+    house
+        .ok(&[&["job", "wait"][..], &running.iter().map(String::as_str).collect::<Vec<_>>()]
+            .concat());
+    assert_eq!(house.json(&["backup", "ls"]).as_array().expect("a list").len(), 5);
+}

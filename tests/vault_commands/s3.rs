@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     House, all_restics,
-    servers::{BUCKET, Canned, Moto, S3Server},
+    servers::{BUCKET, Canned, Guard, Moto, S3Server},
     support::{daemon::Setup, pause::Pause, stage::Stage},
 };
 
@@ -186,4 +186,23 @@ fn nobody_reads_a_secret_while_a_backup_runs() {
             assert!(!text.contains(hidden), "a secret is in {what}");
         }
     }
+}
+
+#[test]
+fn keys_that_may_only_read_are_enough_for_restores() {
+    let server = S3Server::start();
+    let guard = Guard::before(server.address());
+    let house = house(&guard.endpoint());
+    house.ok(&["repository", "init", "off"]);
+    house.volume("v");
+    let id = house.ok(&["backup", "create", "v", "--repository", "off"]);
+    guard.deny_writing();
+    let said = house.refused(&["backup", "create", "v", "--repository", "off"], 1);
+    assert!(said.contains("AccessDenied") && said.contains("s3:PutObject"), "{said}");
+    let before = guard.denied();
+    house.ok(&["backup", "restore", &id, "w"]);
+    assert!(guard.denied() > before, "it tried to lock it");
+    assert_eq!(fs::read(house.daemon.data("w").join("file")).expect("restored"), b"v");
+    house.ok(&["backup", "verify", &id]);
+    assert_eq!(listed(&house).len(), 1);
 }

@@ -16,7 +16,7 @@ use berth_vault::{
 };
 use jiff::Timestamp;
 
-use crate::House;
+use crate::{House, support::pause::Pause};
 
 const BLOCK: u32 = 256 << 10;
 
@@ -107,4 +107,34 @@ fn an_image_without_a_file_system_is_refused_and_leaves_nothing() {
     let said = house.refused(&["backup", "restore", &id, "v"], 5);
     assert!(said.contains("neither ext4 nor XFS"), "{said}");
     house.refused(&["volume", "inspect", "v"], 3);
+}
+
+#[test]
+fn an_image_lies_outside_of_what_is_counted_meanwhile() {
+    let mut house = House::new();
+    let content = house.stage.folder("content");
+    fs::write(content.join("letter"), "carried by hand").expect("written");
+    let image = house.stage.join("image");
+    make(&image, &content);
+    let id = back_up(&house, &image, None).to_string();
+    let pause = Pause::at(house.stage.path(), "restore.image.sync", 1);
+    let rule = pause.rule().to_owned();
+    house.restart(&rule);
+    let from = format!("from=backup:{id}");
+    house.ok(&["volume", "create", "v", "-o", &from]);
+    pause.reached();
+    let open = fs::read_dir(format!("/proc/{}/fd", house.daemon.pid())).expect("the daemon");
+    let open = open.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    let nameless = |path: &std::path::PathBuf| {
+        path.to_string_lossy().ends_with(" (deleted)")
+            && path.to_string_lossy().contains("/volumes/")
+    };
+    let found: Vec<_> = open.filter(nameless).collect();
+    let [image] = &found[..] else { panic!("one file without a name: {found:?}") };
+    // The limit counts what is in `data`, and nothing beside it.
+    assert!(!image.to_string_lossy().contains("/data/"), "{}", image.display());
+    pause.release();
+    house.becomes("v", "ready");
+    let letter = fs::read_to_string(house.daemon.data("v").join("letter"));
+    assert_eq!(letter.expect("restored"), "carried by hand");
 }

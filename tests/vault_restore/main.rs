@@ -17,13 +17,19 @@ use std::{
 use support::{
     house::House,
     poll::{self, SOON},
+    stage::Stage,
 };
 
 impl House {
     /// With a repository beside its root.
     fn new() -> Self {
+        Self::configured(|_| String::new())
+    }
+
+    /// With more in its configuration.
+    fn configured(more: impl FnOnce(&Stage) -> String) -> Self {
         let house = Self::on_stage("restore", |setup, stage| {
-            let text = configured(&stage.join("offsite"), &stage.join("key"));
+            let text = configured(&stage.join("offsite"), &stage.join("key")) + &more(stage);
             // Late enough for what happens before a create is accepted, on any machine.
             setup.config(stage, &text).env("BERTH_TEST_ACCEPT_SECONDS", "5")
         });

@@ -88,6 +88,7 @@ macro_rules! limited_conformance {
             limited: a_limit_holds, a_limit_is_of_one_volume, a_limit_changes,
                 what_a_volume_takes_is_known, the_trash_keeps_the_limit,
                 renames_within_a_volume_work, a_limit_holds_for_what_is_put_there,
+                what_is_put_aside_does_not_count,
                 replaced_content_is_counted;
         }
     };

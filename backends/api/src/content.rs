@@ -28,9 +28,16 @@ pub enum Content {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Target<'a> {
-    /// The top of a tree, open and empty, which nobody else sees. Its own owner, mode
-    /// and attributes may be set too.
-    Directory(BorrowedFd<'a>),
+    /// A tree of files.
+    Directory {
+        /// Its top, open and empty, which nobody else sees. Its own owner, mode and
+        /// attributes may be set too.
+        top: BorrowedFd<'a>,
+        /// A directory of the same file system for what is needed meanwhile: files
+        /// without a name. They do not count towards the volume's limit, and go when
+        /// they are closed, also by a crash.
+        aside: BorrowedFd<'a>,
+    },
 }
 
 /// Puts content into a target. It may be called again after it failed, with an empty

@@ -20,6 +20,7 @@ pub struct Op {
 #[derive(Debug, Default)]
 struct Shared {
     cancelled: AtomicBool,
+    queued: AtomicBool,
     bytes_done: AtomicU64,
     bytes_total: AtomicU64,
     files_done: AtomicU64,
@@ -66,6 +67,16 @@ impl Op {
     /// Whether [`cancel`](Self::cancel) was called.
     pub fn is_cancelled(&self) -> bool {
         self.shared.cancelled.load(Relaxed)
+    }
+
+    /// Says whether it waits for its turn, having done nothing yet.
+    pub fn set_queued(&self, queued: bool) {
+        self.shared.queued.store(queued, Relaxed);
+    }
+
+    /// Whether it waits for its turn.
+    pub fn is_queued(&self) -> bool {
+        self.shared.queued.load(Relaxed)
     }
 
     /// Called between steps of long work.

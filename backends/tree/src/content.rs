@@ -120,7 +120,8 @@ pub(crate) fn fill(
     // The umask may have taken bits away.
     to.set_access(None, None, Some(MODE)).context(what)?;
     prepare(&to)?;
-    fill(op, Target::Directory(to.as_fd()))?;
+    // The folder hands down no project: what is in it beside `data` is not counted.
+    fill(op, Target::Directory { top: to.as_fd(), aside: folder.as_fd() })?;
     to.sync_file_system().context(what)
 }
 

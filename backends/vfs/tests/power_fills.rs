@@ -39,7 +39,7 @@ fn op() -> Op {
 
 /// More than a journal keeps, and nothing is synced.
 fn fill(_: &Op, target: Target<'_>) -> Result<()> {
-    let Target::Directory(top) = target else { panic!("a directory") };
+    let Target::Directory { top, .. } = target else { panic!("a directory") };
     let top = format!("/proc/self/fd/{}", top.as_raw_fd());
     fs::create_dir(format!("{top}/folder")).context(|| "make")?;
     fs::write(format!("{top}/folder/file"), content()).context(|| "write")

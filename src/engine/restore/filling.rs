@@ -2,7 +2,7 @@
 //! asks the repository.
 
 use std::{
-    os::fd::AsFd as _,
+    os::fd::BorrowedFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -13,7 +13,7 @@ use std::{
 use berth_api::{Context as _, Error, ErrorKind, Op, Result, Target};
 use berth_host::{beneath::Dir, failpoint};
 use berth_vault::{
-    Backup, Id, Kind, Lock, Repository as Opened, backup::description::Content, restore,
+    Backup, Id, Kind, Reading, Repository as Opened, backup::description::Content, restore,
 };
 
 use crate::engine::vault::Repository;
@@ -65,29 +65,26 @@ impl Filling {
 }
 
 fn put(open: &Opened, op: &Op, id: &Id, target: Target<'_>) -> Result<()> {
-    let lock = Lock::shared_within(op, open, PATIENCE)?;
+    let reading = Reading::begin_within(op, open, PATIENCE)?;
     let result = restored(open, op, id, target);
-    if result.is_err() {
-        // Without a lock what is missing may just have been pruned.
-        lock.check()?;
-    }
-    lock.release().and(result)
+    reading.end(result)
 }
 
 fn restored(open: &Opened, op: &Op, id: &Id, target: Target<'_>) -> Result<()> {
     let backup = find(open, op, id)?;
     let index = open.index(op)?;
     let description = restore::description(open, op, &index, &backup)?;
-    let Target::Directory(directory) = target else {
+    let Target::Directory { top, aside } = target else {
         return Err(Error::unsupported("a backup is restored into a directory only"));
     };
+    let opened = |place: BorrowedFd<'_>| place.try_clone_to_owned().and_then(Dir::from_fd);
     let what = || "open the directory to restore into";
-    let directory = directory.as_fd().try_clone_to_owned().context(what)?;
-    let directory = Dir::from_fd(directory).context(what)?;
+    let directory = opened(top).context(what)?;
     match description.content {
         Content::Tree => restore::tree(open, op, &backup, &directory).map(drop),
         Content::Image { published, .. } => {
-            super::image::unpacked(open, op, &backup, published.as_deref(), &directory)
+            let aside = opened(aside).context(what)?;
+            super::image::unpacked(open, op, &backup, published.as_deref(), &aside, &directory)
         }
     }
 }
@@ -96,7 +93,7 @@ fn restored(open: &Opened, op: &Op, id: &Id, target: Target<'_>) -> Result<()> {
 ///
 /// # Errors
 /// `NotFound` if it was removed; `Corrupt` if Berth did not make it.
-fn find(open: &Opened, op: &Op, id: &Id) -> Result<Backup> {
+pub(super) fn find(open: &Opened, op: &Op, id: &Id) -> Result<Backup> {
     let what = || format!("read backup `{}`", id.short());
     let file = open.load(op, Kind::Snapshot, id).context(what)?;
     Backup::of(*id, file).ok_or_else(|| {

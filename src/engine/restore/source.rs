@@ -1,8 +1,11 @@
 //! The backup that a text names, and whether its content fits.
 
-use berth_api::{Bytes, Error, Options, Result, origin::Which};
-use berth_vault::Backup;
+use std::time::Duration;
 
+use berth_api::{Bytes, Error, Op, Options, Result, origin::Which};
+use berth_vault::{Backup, backup::description::Content, restore};
+
+use super::filling::find;
 use crate::{
     catalog::BackupOrigin,
     engine::{
@@ -11,6 +14,9 @@ use crate::{
         vault::{Listing, Repository},
     },
 };
+
+/// How long a look may take whether a backup fits: somebody waits for the create.
+const LOOK: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// What a new volume is to be restored from; with the full id, so that it stays
@@ -33,7 +39,9 @@ impl Engine {
         Ok(origin(&repository, &backup))
     }
 
-    /// Refuses content that does not fit.
+    /// Refuses content that cannot fit. Holes take nothing, so that what looks too
+    /// large is looked at closely, in the time there is; what cannot be told by then
+    /// is tried.
     ///
     /// # Errors
     /// `Exhausted`
@@ -43,22 +51,57 @@ impl Engine {
         pool: &Pool,
         options: &Options,
     ) -> Result<()> {
-        let size = Bytes(origin.size);
-        let what = || format!("backup `{}` has {size}", origin.backup.short());
-        if let Some(limit) = options.size.filter(|limit| *limit < size) {
+        let limit = options.size.map_or(u64::MAX, |limit| limit.0);
+        let free = pool.capacity().await.map_or(u64::MAX, |capacity| capacity.free.0);
+        if origin.size <= limit.min(free) {
+            return Ok(());
+        }
+        let needs = match self.needs(origin, limit.min(free)).await {
+            Ok(needs) => needs,
+            Err(error) => {
+                let backup = origin.backup.short();
+                tracing::warn!(backup, error = %error.chain(), "it is not known whether it fits");
+                return Ok(());
+            }
+        };
+        let size = Bytes(needs.content);
+        let what = || format!("backup `{}` has {size} without its holes", origin.backup.short());
+        // Of an image not all comes back: how much, is not known before it is mounted.
+        if limit < size.0 && !needs.image {
+            let limit = Bytes(limit);
             return Err(Error::exhausted(format!("{}, and the volume may take {limit}", what()))
                 .with_hint("give a larger `size`, or none"));
         }
-        match pool.capacity().await.map(|capacity| capacity.free) {
-            Some(free) if free < size => Err(Error::exhausted(format!(
-                "{}, and pool `{}` has {free} left",
-                what(),
-                pool.name
-            ))
-            .with_hint("free some space, or choose another pool with `-o pool=POOL`")),
-            _ => Ok(()),
+        if free < size.0 {
+            let free = Bytes(free);
+            let text = format!("{}, and pool `{}` has {free} left", what(), pool.name);
+            return Err(Error::exhausted(text)
+                .with_hint("free some space, or choose another pool with `-o pool=POOL`"));
         }
+        Ok(())
     }
+
+    async fn needs(&self, origin: &BackupOrigin, room: u64) -> Result<Needs> {
+        let (id, repository) = (origin.backup, self.repositories.find(&origin.repository)?);
+        repository
+            .call(Op::new(LOOK), move |open, op| {
+                let backup = find(open, op, &id)?;
+                let index = open.index(op)?;
+                let description = restore::description(open, op, &index, &backup)?;
+                let image = matches!(description.content, Content::Image { .. });
+                drop(index);
+                Ok(Needs { content: restore::need(open, op, &backup, room)?, image })
+            })
+            .await
+    }
+}
+
+/// What is known of a backup's content.
+struct Needs {
+    /// What is written of it, in bytes; at least.
+    content: u64,
+    /// It is that of a block volume.
+    image: bool,
 }
 
 /// A backup, as records name it.

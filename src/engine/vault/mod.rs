@@ -65,7 +65,7 @@ impl Repositories {
         remembered: Vec<(String, Remembered)>,
     ) -> Self {
         let mut remembered: BTreeMap<_, _> = remembered.into_iter().collect();
-        let who = Who { hostname: host.to_owned(), username: "root".to_owned() };
+        let who = Who::here(host);
         let all = configured.iter().map(|(name, config)| {
             let row = remembered.remove(name);
             let repository =

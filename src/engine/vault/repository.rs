@@ -81,7 +81,7 @@ impl Repository {
         self.in_time(op, move |op| own.with(op, call)).await
     }
 
-    /// Runs work that may take long.
+    /// Runs work that may take long; `op` counts as queued until it has a thread.
     ///
     /// # Errors
     /// As [`call`](Self::call), and those of the work.
@@ -92,9 +92,9 @@ impl Repository {
     ) -> Result<T> {
         let own = self.clone();
         self.workers
-            .run(move || {
+            .run_in_turn(&op, move |op| {
                 berth_host::priority::lower_this_thread();
-                let result = own.with(&op, work);
+                let result = own.with(op, work);
                 berth_host::memory::give_back();
                 result
             })

@@ -6,13 +6,15 @@ use std::{fs::File, io::Read as _, os::fd::OwnedFd};
 use berth_api::{Backend, Bytes, Content, Context as _, Error, Handle, Op, Result, VolumeId};
 use berth_host::beneath::{Dir, copy::Origins};
 use berth_vault::{
-    Backup, Id, Lock, Password, Repository,
+    Backup, Id, Password, Reading, Repository,
     backup::{Request, tree},
     check, copy, forget, keys, listing, prune, verify,
 };
 
 use crate::view::KeyView;
 
+/// What is said of a repository that took no lock.
+const UNLOCKED: &str = "; it takes no lock, and was read without";
 /// How many things that are wrong one message names.
 const NAMED: usize = 10;
 
@@ -75,9 +77,8 @@ pub(super) fn forget(repository: &Repository, op: &Op, ids: &[Id]) -> Result<()>
 /// # Errors
 /// `Corrupt` names those that are hurt.
 pub(super) fn verify(repository: &Repository, op: &Op, ids: &[Id]) -> Result<()> {
-    let lock = Lock::shared(op, repository)?;
-    let verdict = verify::verify(repository, op, ids)?;
-    lock.release()?;
+    let reading = Reading::begin(op, repository)?;
+    let verdict = reading.end(verify::verify(repository, op, ids))?;
     let hurt = verdict.backups.iter().filter(|backup| !backup.damaged.is_empty());
     let hurt: Vec<_> = hurt
         .map(|backup| {
@@ -105,13 +106,14 @@ pub(super) struct Checked {
 
 /// Checks the whole repository.
 pub(super) fn check(repository: &Repository, op: &Op, read_data: bool) -> Result<Checked> {
-    let lock = Lock::shared(op, repository)?;
-    let found = check::check(repository, op, read_data)?;
-    lock.release()?;
+    let reading = Reading::begin(op, repository)?;
+    let unlocked = if reading.is_locked() { "" } else { UNLOCKED };
+    let found = reading.end(check::check(repository, op, read_data))?;
     let (packs, snapshots) = (found.packs, found.snapshots);
     if found.is_whole() {
         let read = if read_data { ", all of it read" } else { "" };
-        let text = format!("{snapshots} snapshots, {packs} packs, {}{read}", Bytes(found.bytes));
+        let size = Bytes(found.bytes);
+        let text = format!("{snapshots} snapshots, {packs} packs, {size}{read}{unlocked}");
         return Ok(Checked { text, problems: 0, hint: None });
     }
     let hurt: Vec<_> = found

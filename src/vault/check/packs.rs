@@ -149,12 +149,12 @@ fn one(
         }
         let bytes = repository.store().read_range(op, Kind::Pack, id, start..end)?;
         digest.update(&bytes);
-        for (_, blob, at) in piece {
+        for (kind, blob, at) in piece {
             let place = |offset: u64| usize::try_from(offset - start).ok();
             let sealed = place(at.range().start)
                 .zip(place(at.range().end))
                 .and_then(|(from, to)| bytes.get(from..to));
-            if sealed.is_none_or(|sealed| opener.open(sealed, at, blob).is_err()) {
+            if sealed.is_none_or(|sealed| opener.open(*kind, sealed, at, blob).is_err()) {
                 bad.insert(at.offset);
             }
         }

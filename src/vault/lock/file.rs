@@ -39,8 +39,8 @@ impl LockFile {
             hostname: who.hostname.clone(),
             username: who.username.clone(),
             pid: std::process::id().into(),
-            uid: nix::unistd::getuid().as_raw(),
-            gid: nix::unistd::getgid().as_raw(),
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
         }
     }
 

@@ -6,7 +6,8 @@
 //! one sees the other. A thread refreshes it by a new file in place of the old.
 //!
 //! ```text
-//! shared     backup, copy, restore, verify, check     goes with other shared ones
+//! shared     backup, copy, restore, verify, check     goes with other shared ones;
+//!            who only reads does without where none can be written
 //! exclusive  forget, prune                            goes with none
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! |---|---|
 //! | [`mod@file`] | `locks/ID` |
 //! | [`others`] | who else holds one, and what is left of the dead |
+//! | [`reading`] | what whoever only reads holds |
 //! | [`refresh`] | the thread that keeps one fresh |
 //!
 //! Invariants:
@@ -28,6 +30,7 @@
 
 pub mod file;
 pub mod others;
+pub mod reading;
 pub mod refresh;
 
 use std::{
@@ -41,6 +44,7 @@ use berth_api::{Context as _, Error, ErrorKind, Op, Result};
 use berth_host::failpoint;
 
 pub use file::LockFile;
+pub use reading::Reading;
 pub use refresh::Pace;
 
 use crate::{

@@ -65,12 +65,26 @@ pub(super) fn refuse(
             );
             repository.store().remove(op, Kind::Lock, &held.id)?;
         } else if exclusive || held.file.exclusive {
-            let hint = "wait until it has ended; a lock whose process is gone ends by itself: at \
-                        once on the same host, after 30 minutes on another";
-            return Err(Error::busy(held.file.holder()).with_hint(hint));
+            return Err(in_the_way(&held));
         }
     }
     Ok(())
+}
+
+/// Refuses if somebody alive holds an exclusive lock; removes nothing.
+pub(super) fn refuse_exclusive(op: &Op, repository: &Repository) -> Result<()> {
+    let held = locks(op, repository)?;
+    match held.into_iter().find(|held| held.file.exclusive && !held.dead) {
+        Some(held) => Err(in_the_way(&held)),
+        None => Ok(()),
+    }
+}
+
+fn in_the_way(held: &Held) -> Error {
+    Error::busy(held.file.holder()).with_hint(
+        "wait until it has ended; a lock whose process is gone ends by itself: at once on the same \
+         host, after 30 minutes on another",
+    )
 }
 
 fn read(op: &Op, repository: &Repository, id: &Id) -> Result<Option<LockFile>> {

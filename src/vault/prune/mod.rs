@@ -30,7 +30,7 @@ use self::plan::Plan;
 use crate::{
     fetch::Fetch,
     format::{BlobKind, Id, IndexBlob, IndexFile, IndexPack},
-    lock::Lock,
+    lock::{Lock, Reading},
     reach::Reach,
     repository::{Index, Repository},
     store::Kind,
@@ -70,21 +70,35 @@ pub struct Pruned {
 /// missing.
 pub fn prune(repository: &Repository, op: &Op, dry_run: bool) -> Result<Pruned> {
     let what = || format!("prune repository `{}`", repository.name());
-    let take = if dry_run { Lock::shared } else { Lock::exclusive };
-    let lock = take(op, repository).context(what)?;
-    let pruned = prune_locked(repository, op, &lock, dry_run).map_err(|error| {
+    let named = |error: Error| {
         let damaged = error.kind() == ErrorKind::Corrupt && error.hint().is_none();
         let error = error.context(what());
         if damaged {
             return error.with_hint(format!("`berth repository check {}`", repository.name()));
         }
         error
-    })?;
+    };
+    if dry_run {
+        let reading = Reading::begin(op, repository).context(what)?;
+        let planned = planned(repository, op).map_err(named);
+        return reading.end(planned.map(|planned| planned.pruned));
+    }
+    let lock = Lock::exclusive(op, repository).context(what)?;
+    let pruned = planned(repository, op)
+        .and_then(|planned| carry_out(repository, op, &lock, planned))
+        .map_err(named)?;
     lock.release()?;
     Ok(pruned)
 }
 
-fn prune_locked(repository: &Repository, op: &Op, lock: &Lock, dry_run: bool) -> Result<Pruned> {
+/// What is to be done, and what that will have been.
+struct Planned {
+    index: Index,
+    plan: Plan,
+    pruned: Pruned,
+}
+
+fn planned(repository: &Repository, op: &Op) -> Result<Planned> {
     // In the order of needs: a backup beside a dry run adds the other way round.
     let snapshots = repository.snapshots(op)?;
     let index = repository.index(op)?;
@@ -94,7 +108,7 @@ fn prune_locked(repository: &Repository, op: &Op, lock: &Lock, dry_run: bool) ->
     let reach = Reach::of(repository, op, &index, roots)?;
     let plan = plan::plan(&index, &reach, &present)?;
     let removed: u64 = plan.remove.iter().map(|(_, length)| length).sum();
-    let mut pruned = Pruned {
+    let pruned = Pruned {
         snapshots: snapshots.len() as u64,
         blobs: reach.count(),
         packs_removed: plan.remove.len() as u64,
@@ -103,10 +117,11 @@ fn prune_locked(repository: &Repository, op: &Op, lock: &Lock, dry_run: bool) ->
         bytes_freed: removed.saturating_sub(plan.bytes_rewritten),
         bytes_unused: plan.bytes_unused,
     };
-    drop(reach);
-    if dry_run {
-        return Ok(pruned);
-    }
+    Ok(Planned { index, plan, pruned })
+}
+
+fn carry_out(repository: &Repository, op: &Op, lock: &Lock, planned: Planned) -> Result<Pruned> {
+    let Planned { index, plan, mut pruned } = planned;
     op.set_total(plan.bytes_rewritten);
     pruned.bytes_rewritten = rewrite(repository, op, &index, &plan)?;
     // Saboteur `skip-index-first`: packs go while an index still names them.

@@ -10,9 +10,21 @@ use crate::{
     store::Kind,
 };
 
-/// The largest content of a blob, in bytes; more is damage. restic's own limit is
-/// what a pack can hold.
-pub const LARGEST: u32 = 128 << 20;
+/// The largest content of a blob of data, in bytes; more is damage. Nobody cuts files
+/// into such pieces.
+pub const LARGEST_DATA: u32 = 128 << 20;
+/// The same of a tree: three million names, 300 to 350 bytes each. A directory is one
+/// blob, and is in memory whole when it is written and read, here as in restic. What
+/// restic itself can hold is 4 GiB, since lengths have 32 bits.
+pub const LARGEST_TREE: u32 = 1 << 30;
+
+/// The largest content of a blob of that kind, in bytes.
+pub fn largest(kind: BlobKind) -> u32 {
+    match kind {
+        BlobKind::Data => LARGEST_DATA,
+        BlobKind::Tree => LARGEST_TREE,
+    }
+}
 
 impl Repository {
     /// The content of one blob.
@@ -33,7 +45,7 @@ impl Repository {
             }
             _ => error.context(what()),
         })?;
-        self.open_blob(&sealed, &location, id)
+        self.open_blob(kind, &sealed, &location, id)
             .context(|| format!("{} in pack {}", what(), location.pack.short()))
     }
 
@@ -41,8 +53,14 @@ impl Repository {
     ///
     /// # Errors
     /// `Corrupt` if it is not that of its id.
-    pub fn open_blob(&self, sealed: &[u8], location: &Location, id: &Id) -> Result<Vec<u8>> {
-        Opener::new(self)?.open(sealed, location, id)
+    pub fn open_blob(
+        &self,
+        kind: BlobKind,
+        sealed: &[u8],
+        location: &Location,
+        id: &Id,
+    ) -> Result<Vec<u8>> {
+        Opener::new(self)?.open(kind, sealed, location, id)
     }
 
     /// A directory.
@@ -76,10 +94,16 @@ impl<'a> Opener<'a> {
     ///
     /// # Errors
     /// `Corrupt` if it is not that of its id.
-    pub fn open(&mut self, sealed: &[u8], location: &Location, id: &Id) -> Result<Vec<u8>> {
+    pub fn open(
+        &mut self,
+        kind: BlobKind,
+        sealed: &[u8],
+        location: &Location,
+        id: &Id,
+    ) -> Result<Vec<u8>> {
         let mut content = self.key.open(sealed)?;
         if let Some(length) = location.uncompressed {
-            if length > LARGEST {
+            if length > largest(kind) {
                 return Err(Error::corrupt("it is larger than a blob may be"));
             }
             content = self

@@ -5,10 +5,12 @@
 //! | [`password`] | what opens a repository |
 //! | [`index`] | the index in memory |
 //! | [`blob`] | reading blobs, each checked against its id |
+//! | `who` | who works with it |
 
 pub mod blob;
 pub mod index;
 pub mod password;
+mod who;
 
 use std::{fmt, sync::Arc};
 
@@ -19,6 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use blob::Opener;
 pub use index::{Index, Location};
 pub use password::Password;
+pub use who::Who;
 
 use crate::{
     format::{ConfigFile, Id, KeyFile, MasterKey, SnapshotFile},
@@ -31,15 +34,6 @@ const READERS: usize = 8;
 pub const LEVEL: i32 = 3;
 /// The largest text of an index, snapshot or config, in bytes; more is damage.
 const LARGEST_TEXT: usize = 256 << 20;
-
-/// Who works with a repository; locks and snapshots say it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Who {
-    /// The host's name.
-    pub hostname: String,
-    /// The user's name.
-    pub username: String,
-}
 
 /// A repository that is open. Clones share everything.
 #[derive(Clone)]

@@ -168,6 +168,12 @@ fn write(file: &File, content: &[u8], offset: u64) -> io::Result<u64> {
     Ok(end)
 }
 
+/// How much of a blob is written, in bytes, where it begins a block.
+pub(super) fn written(content: &[u8]) -> u64 {
+    let blocks = content.chunks(BLOCK).filter(|block| **block != ZEROS[..block.len()]);
+    blocks.map(|block| block.len() as u64).sum()
+}
+
 /// The files that a blob is for, for people.
 fn shown(found: &Found<'_, Part>, files: &[Waiting], folders: &Folders) -> String {
     let mut of: Vec<u32> = found.wanted.iter().map(|wish| wish.by.file).collect();

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`mod@tree`] | the tree of a directory volume |
 //! | [`mod@image`] | the image of a block volume |
+//! | [`mod@need`] | how much it writes, at least |
 //! | `entry` | what stands in a tree, judged before anybody acts on it |
 //! | `folder` | the directories of a restore |
 //! | `file` | the content of many files at a time |
@@ -19,11 +20,13 @@ pub(crate) mod entry;
 mod file;
 mod folder;
 pub mod image;
+pub mod need;
 pub mod tree;
 
 use berth_api::{Context as _, Error, Op, Result};
 
 pub use image::image;
+pub use need::need;
 pub use tree::tree;
 
 use crate::{

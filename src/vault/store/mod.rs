@@ -7,9 +7,9 @@ pub mod directory;
 pub mod limit;
 pub mod s3;
 
-use std::{fmt::Debug, ops::Range};
+use std::{error::Error as _, fmt, fmt::Debug, io, ops::Range};
 
-use berth_api::{Op, Result};
+use berth_api::{Error, ErrorKind, Op, Result};
 use bytes::Bytes;
 
 use crate::format::Id;
@@ -85,6 +85,33 @@ pub trait Store: Debug + Send + Sync {
     fn is_distant(&self) -> bool {
         false
     }
+}
+
+/// The source of an error where the place answers, and denies us what was asked.
+#[derive(Debug)]
+pub struct Denied(pub String);
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Denied {}
+
+/// Whether an error of [`Store::write`] or [`Store::remove`] says that the place takes
+/// nothing from us, though it may well be read: read-only, denied, or full.
+pub fn takes_nothing(error: &Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(io, Some(PermissionDenied | ReadOnlyFilesystem)) || cause.is::<Denied>() {
+            return true;
+        }
+        next = cause.source();
+    }
+    error.kind() == ErrorKind::Exhausted
 }
 
 impl Kind {

@@ -158,7 +158,8 @@ fn sealed_blobs_move_without_being_opened() {
     assert_eq!(index.places(BlobKind::Data).count(), 2);
     for (found, place) in index.places(BlobKind::Data) {
         let sealed = store.read_range(&stage.op, Kind::Pack, &place.pack, place.range());
-        let read = stage.repository.open_blob(&sealed.expect("a part"), &place, &found);
+        let read =
+            stage.repository.open_blob(BlobKind::Data, &sealed.expect("a part"), &place, &found);
         assert_eq!(read.expect("a blob"), noise(1, 5000));
     }
 }

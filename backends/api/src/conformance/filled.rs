@@ -17,8 +17,14 @@ use crate::{
 
 /// A path to the top of what is to be filled.
 pub(crate) fn top(target: Target<'_>) -> PathBuf {
-    let Target::Directory(directory) = target;
-    PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()))
+    let Target::Directory { top, .. } = target;
+    PathBuf::from(format!("/proc/self/fd/{}", top.as_raw_fd()))
+}
+
+/// A path to the place for what is needed meanwhile.
+pub(crate) fn aside(target: Target<'_>) -> PathBuf {
+    let Target::Directory { aside, .. } = target;
+    PathBuf::from(format!("/proc/self/fd/{}", aside.as_raw_fd()))
 }
 
 /// Content as it can be read.

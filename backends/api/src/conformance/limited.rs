@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Attached, Pool, Stage,
-    filled::top,
+    filled::{aside, top},
     op, refused, settled,
     snapshots::{of, planned},
 };
@@ -175,6 +175,29 @@ pub fn a_limit_holds_for_what_is_put_there<S: Stage>() {
     let used = pool.used(&handle);
     assert!((3 * MIB..3 * MIB + LITTLE).contains(&used), "{used}");
     assert!(!write(&pool.attach(&handle), "more", 2 * MIB), "it is nearly full");
+}
+
+/// What a restore needs meanwhile takes nothing of the limit, and goes when it is closed.
+pub fn what_is_put_aside_does_not_count<S: Stage>() {
+    let pool = Pool::<S>::new();
+    let (handle, sidecar) = pool.planned("db", &[("size", "4M")]);
+    let fill = |_: &Op, target: Target<'_>| {
+        let scratch = aside(target).join("scratch");
+        let file = fs::File::create_new(&scratch).context(|| "make")?;
+        fs::remove_file(&scratch).context(|| "take its name")?;
+        let content = vec![b'x'; usize::try_from(6 * MIB).expect("it fits")];
+        std::io::Write::write_all(&mut &file, &content).context(|| "write aside")?;
+        file.sync_all().context(|| "sync")?;
+        // Counted while both are there.
+        filled(target, 3)?;
+        let limits = pool.limits().usage(&op(), &handle)?;
+        let used = limits.used.expect("known without counting").0;
+        assert!((3 * MIB..3 * MIB + LITTLE).contains(&used), "{used} bytes count");
+        Ok(())
+    };
+    settled(|| pool.backend.create_from(&op(), &handle, &sidecar, &fill)).expect("it fits");
+    let used = pool.used(&handle);
+    assert!((3 * MIB..3 * MIB + LITTLE).contains(&used), "{used}");
 }
 
 /// The limit goes over to the new content, and leaves what is kept.

@@ -28,7 +28,7 @@ fn op() -> Op {
 }
 
 fn fill(_: &Op, target: Target<'_>) -> Result<()> {
-    let Target::Directory(top) = target else { panic!("a directory") };
+    let Target::Directory { top, .. } = target else { panic!("a directory") };
     let path = format!("/proc/self/fd/{}/file", top.as_raw_fd());
     fs::write(path, "restored").context(|| "write")
 }

@@ -24,7 +24,7 @@ use crate::{
     backup::DATA,
     format::{BlobKind, Id, Node, NodeKind, Tree},
     lock::Lock,
-    repository::blob::LARGEST,
+    repository::blob::LARGEST_TREE,
     writer::Writer,
 };
 
@@ -305,11 +305,13 @@ impl<'a> Collector<'a, '_> {
     fn tree(&self, tree: Tree, shown: impl Fn() -> String) -> Result<Id> {
         let bytes = tree.to_bytes();
         drop(tree);
-        if bytes.len() > LARGEST as usize {
+        if bytes.len() > LARGEST_TREE as usize {
             return Err(Error::unsupported(format!(
-                "directory {} has more in it than a repository can hold of one directory",
+                "directory {} has more in it than a backup holds of one directory: about three \
+                 million names",
                 shown()
-            )));
+            ))
+            .with_hint("spread its files over several directories"));
         }
         Ok(self.writer.add(BlobKind::Tree, &bytes)?.id)
     }

@@ -113,7 +113,7 @@ impl<'a> Parent<'a> {
             ErrorKind::NotFound => Error::corrupt(what()).with_source(error),
             _ => error.context(what()),
         })?;
-        let content = windows.opener.open(&sealed, &place, id).context(what)?;
+        let content = windows.opener.open(BlobKind::Tree, &sealed, &place, id).context(what)?;
         drop(windows);
         Tree::from_bytes(&content).context(what)
     }

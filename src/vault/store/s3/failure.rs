@@ -9,6 +9,7 @@ use berth_api::{Error, ErrorKind};
 use object_store::client::{HttpError, HttpErrorKind};
 
 use super::credentials::PROVIDER;
+use crate::store::Denied;
 
 /// What is shown of a server's own words, in characters.
 const SHOWN: usize = 200;
@@ -156,9 +157,12 @@ impl Refusal {
                     None => error.with_hint("set `region` of the repository to that of the bucket"),
                 }
             }
-            (403, _) => new(no, format!("access to bucket `{bucket}` is denied{said}")).with_hint(
-                "the key needs s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject",
-            ),
+            (403, _) => new(no, format!("access to bucket `{bucket}` is denied"))
+                .with_source(Denied(self.words()))
+                .with_hint(
+                    "the key needs s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject; \
+                     without the latter two it can only be read",
+                ),
             (status, _) => {
                 let passes = self.passes();
                 let error = new(no, format!("endpoint `{endpoint}` answered {status}{said}"));
@@ -169,9 +173,18 @@ impl Refusal {
 
     /// The server's words, as an addition.
     fn said(&self) -> String {
+        if self.code.is_empty() && self.message.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", self.words())
+        }
+    }
+
+    /// The server's words; at least its number.
+    fn words(&self) -> String {
         let words = [self.code.as_str(), self.message.as_str()];
         let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
-        if words.is_empty() { String::new() } else { format!(" ({})", words.join(": ")) }
+        if words.is_empty() { self.status.to_string() } else { words.join(": ") }
     }
 }
 
@@ -315,7 +328,7 @@ mod tests {
                 "403 Forbidden",
                 "<Code>AccessDenied</Code><Message>No\n</Message>",
                 ErrorKind::Unavailable,
-                "is denied (AccessDenied: No )",
+                "is denied: AccessDenied: No ",
                 "s3:ListBucket",
             ),
             (
@@ -356,7 +369,7 @@ mod tests {
         ] {
             let error = said(status, body);
             assert_eq!(error.kind(), kind, "{error:?}");
-            assert!(error.to_string().contains(text), "{error:?}");
+            assert!(error.chain().contains(text), "{error:?}");
             assert!(error.hint().expect("a hint").contains(hint), "{:?}", error.hint());
         }
     }
