@@ -137,7 +137,7 @@ impl Fetch<'_> {
                 self.op.check()?;
                 let read = self.read(&piece.pack, piece.range.clone());
                 let _turn = turns.take(1);
-                self.piece(piece, read, &wanted[piece.wanted.clone()], &mut opener, each)?;
+                self.piece(piece, &read, &wanted[piece.wanted.clone()], &mut opener, each)?;
             }
             Ok(())
         };
@@ -183,7 +183,7 @@ impl Fetch<'_> {
     fn piece<T>(
         &self,
         piece: &Piece,
-        read: Result<Bytes>,
+        read: &Result<Bytes>,
         wanted: &[Wanted<T>],
         opener: &mut Opener<'_>,
         each: &(dyn Fn(Found<'_, T>) -> Result<()> + Sync),
@@ -191,7 +191,7 @@ impl Fetch<'_> {
         for wanted in wanted.chunk_by(|one, other| one.blob == other.blob) {
             let blob = wanted[0].blob;
             let (id, location) = self.index.place(self.kind, blob);
-            let found = match &read {
+            let found = match read {
                 Ok(bytes) => {
                     let at = |offset: u64| usize::try_from(offset - piece.range.start).ok();
                     let sealed = at(location.range().start)
