@@ -128,7 +128,7 @@ fn a_newer_schema_is_not_served_and_not_touched() {
     assert!(diagnosis.contains("newer"), "{diagnosis}");
     daemon.stop();
     assert!(fs::read(database(&daemon)).expect("ours") == before, "it was touched");
-    catalog::execute(&database(&daemon), "PRAGMA user_version = 3");
+    catalog::execute(&database(&daemon), "PRAGMA user_version = 4");
     daemon.restart();
     assert_whole(&daemon);
 }
@@ -137,7 +137,8 @@ fn a_newer_schema_is_not_served_and_not_touched() {
 fn an_older_schema_is_copied_and_migrated() {
     let stage = stage("older");
     let mut daemon = furnished(&stage);
-    let newer = "DROP TABLE quiesced; DROP TABLE last_backups; DROP TABLE repositories;";
+    let newer = "DROP TABLE quiesced; DROP TABLE last_backups; DROP TABLE repositories;
+                 DROP TABLE policies;";
     damage(&mut daemon, &format!("{newer} PRAGMA user_version = 1"));
     daemon.restart();
     assert_whole(&daemon);

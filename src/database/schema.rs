@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::{from_sqlite, trust::untrusted, with_suffix};
 
 /// What brings version N to N+1. Never edited once released, only appended to.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE meta (
         key TEXT PRIMARY KEY, value TEXT NOT NULL, seal TEXT NOT NULL
@@ -46,6 +46,14 @@ const MIGRATIONS: [&str; 3] = [
     ) WITHOUT ROWID;
     CREATE TABLE repositories (
         name TEXT PRIMARY KEY, body TEXT NOT NULL, seal TEXT NOT NULL
+    ) WITHOUT ROWID;
+",
+    // What was done for each policy of each volume, and what is owed.
+    "
+    CREATE TABLE policies (
+        volume TEXT NOT NULL, policy TEXT NOT NULL, kind TEXT NOT NULL,
+        body TEXT NOT NULL, seal TEXT NOT NULL,
+        PRIMARY KEY (volume, policy, kind)
     ) WITHOUT ROWID;
 ",
 ];

@@ -40,12 +40,15 @@ pub struct Remembered {
     /// When it was last pruned.
     #[serde(default)]
     pub pruned: Option<Timestamp>,
+    /// A policy removed backups since: what they alone needed is still there.
+    #[serde(default)]
+    pub forgotten: bool,
 }
 
 impl Remembered {
     /// Nothing yet, of the repository with this id.
     pub fn new(id: String) -> Self {
-        Self { id, key_confirmed: None, checked: None, problems: 0, pruned: None }
+        Self { id, key_confirmed: None, checked: None, problems: 0, pruned: None, forgotten: false }
     }
 }
 
