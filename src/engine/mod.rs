@@ -16,7 +16,7 @@
 //! | `records` | where records are written |
 //! | `shared` | records of pools that several hosts share |
 //! | `pool` `threads` | pools, and the one crossing into blocking code |
-//! | `flight` `jobs` `repeat` `time` | work that outlives its caller |
+//! | `flight` `jobs` `repeat` `time` `clock` | work that outlives its caller |
 //! | `usage` `limits` | what volumes take, and may take |
 //! | `vault` | repositories and backups |
 //! | `show` `doctor` | what users see |
@@ -27,6 +27,7 @@
 //!   over I/O.
 //! - Get, List and Path answer from memory.
 
+mod clock;
 mod clone;
 mod create;
 mod detach;

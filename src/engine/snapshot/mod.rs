@@ -10,18 +10,18 @@
 //! the answer needs no commit after it: recovery makes it `ready`.
 
 mod recovery;
+mod remove;
 mod view;
 
 use std::sync::Arc;
 
 use berth_api::{
-    Backend, Bytes, Consistency, Context as _, Error, Handle, Op, Progress, Result, SnapshotId,
+    Backend, Bytes, Consistency, Context as _, Error, Op, PolicyName, Progress, Result, SnapshotId,
     SnapshotName, SnapshotSidecar, Snapshots,
 };
-use jiff::Timestamp;
 
 use super::{
-    Engine,
+    Engine, clock,
     create::faulty,
     jobs::{Job, UNLIMITED},
     pool::Pool,
@@ -35,8 +35,21 @@ use crate::{
     view::{CreateSnapshot, JobView},
 };
 
+/// A snapshot as it is asked for.
+#[derive(Debug)]
+pub(super) struct Order {
+    /// Its name in the volume.
+    pub(super) name: SnapshotName,
+    /// The policy that asks, which also removes it one day.
+    pub(super) policy: Option<PolicyName>,
+    /// What brings the application to rest meanwhile.
+    pub(super) hook: Option<Hook>,
+}
+
 /// The kind of its jobs.
 pub(super) const SNAPSHOT: &str = "snapshot";
+/// How names say when: in UTC, without what names do not allow.
+pub(super) const STAMP: &str = "%Y%m%dT%H%M%SZ";
 /// Snapshots of one volume at most: its record holds them all.
 const MOST: usize = 1000;
 
@@ -58,20 +71,33 @@ impl Engine {
             Some(name) => name.parse()?,
             None => unused_name(&volume, ""),
         };
+        let order = Order { name, policy: None, hook };
+        self.begin_snapshot(&volume, order).map(|job| job.view())
+    }
+
+    /// Begins to take a snapshot; the job's outcome is `VOLUME@NAME`.
+    ///
+    /// # Errors
+    /// As [`create_snapshot`](Self::create_snapshot).
+    pub(super) fn begin_snapshot(
+        self: &Arc<Self>,
+        volume: &Arc<Volume>,
+        order: Order,
+    ) -> Result<Arc<Job>> {
         let record = volume.record();
-        check_name(&record, &name)?;
+        check_name(&record, &order.name)?;
         let pool = self.configured(&record.pool)?;
         if !pool.has_snapshots() {
             return Err(Error::unsupported(format!("pool `{}` has no snapshots", pool.name)));
         }
         let of = Some((volume.id, record.name.to_string()));
         let job = self.jobs.start(SNAPSHOT, of, Some(&pool.name), Op::new(UNLIMITED));
-        let (engine, own) = (self.clone(), job.clone());
+        let (engine, volume, own) = (self.clone(), volume.clone(), job.clone());
         tokio::spawn(async move {
-            let taken = engine.take_snapshot(&volume, &pool, name, hook.as_ref(), &own).await;
+            let taken = engine.take_snapshot(&volume, &pool, order, &own).await;
             own.end(taken.as_ref().map(Clone::clone));
         });
-        Ok(job.view())
+        Ok(job)
     }
 
     /// A snapshot of the volume as it will be, for an intent.
@@ -86,7 +112,7 @@ impl Engine {
         let handle = pool
             .run(Op::new(time::CALL), move |backend, op| accessor(backend)?.plan(op, &handle, id))
             .await?;
-        let created = Timestamp::now();
+        let created = clock::now();
         let sidecar =
             SnapshotSidecar { id, volume: volume.id, name, created, consistency, policy: None };
         Ok(Snapshot { sidecar, handle, state: SnapshotState::Ready })
@@ -96,10 +122,10 @@ impl Engine {
         self: &Arc<Self>,
         volume: &Arc<Volume>,
         pool: &Arc<Pool>,
-        name: SnapshotName,
-        hook: Option<&Hook>,
+        order: Order,
         job: &Job,
     ) -> Result<String> {
+        let Order { name, policy, hook } = order;
         pool.ready().await?;
         if let Some(bytes) = self.cost(volume, None, pool, job.op.clone()).await? {
             announce(job, bytes);
@@ -107,10 +133,11 @@ impl Engine {
         let lock = volume.lock().await;
         let record = self.sound(volume, pool).await?;
         check_name(&record, &name)?;
-        let entry = Snapshot {
+        let mut entry = Snapshot {
             state: SnapshotState::Creating,
             ..self.planned(volume, pool, name.clone(), Consistency::Live).await?
         };
+        entry.sidecar.policy = policy;
         let id = entry.sidecar.id;
         let content = volume.keep_content()?;
         let mut intent = record.clone();
@@ -122,7 +149,7 @@ impl Engine {
         }
         volume.write(|life| life.at_work.insert(id));
         drop(lock);
-        let (taken, woken) = self.copy_at_rest(hook, volume, pool, &entry, job).await;
+        let (taken, woken) = self.copy_at_rest(hook.as_ref(), volume, pool, &entry, job).await;
         drop(content);
         let lock = volume.lock().await;
         let failed = taken.is_err();
@@ -182,107 +209,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    /// Removes a snapshot; what is left of it is deleted in the background.
-    ///
-    /// # Errors
-    /// `NotFound`; `Busy` if a clone is being made of it.
-    pub async fn remove_snapshot(self: &Arc<Self>, volume: &str, name: &str) -> Result<()> {
-        let deadline = time::short(self.setup.installation);
-        let volume = self.index.find(volume)?;
-        find(&volume, name)?;
-        self.writable()?;
-        let lock = volume.lock_by(deadline).await?;
-        let entry = find(&volume, name)?;
-        let id = entry.sidecar.id;
-        let mut record = volume.record();
-        let pool = self.configured(&record.pool)?;
-        if volume.read(|life| life.read.contains_key(&id)) {
-            return Err(Error::busy(format!("a clone of `{}@{name}` is being made", record.name))
-                .with_hint("`berth job ls` shows it"));
-        }
-        if let Some(entry) = entry_mut(&mut record, id) {
-            entry.state = SnapshotState::Removing;
-        }
-        tracing::info!(volume = %record.name, snapshot = name, %id, "snapshot removed");
-        self.commit(&volume, record).await?;
-        let engine = self.clone();
-        tokio::spawn(async move { engine.delete_snapshot(&volume, &pool, &entry, lock).await });
-        Ok(())
-    }
-
-    /// Deletes a snapshot that is being removed, whole or half; the lock is let go
-    /// of as soon as it is out of the volume.
-    pub(super) async fn delete_snapshot(
-        self: &Arc<Self>,
-        volume: &Arc<Volume>,
-        pool: &Arc<Pool>,
-        entry: &Snapshot,
-        lock: tokio::sync::OwnedMutexGuard<()>,
-    ) {
-        let id = entry.sidecar.id;
-        volume.write(|life| life.at_work.insert(id));
-        let removed = self
-            .on_snapshot(volume, pool, entry, |snapshots, op, volume, snapshot| {
-                snapshots.remove(op, volume, snapshot)
-            })
-            .await;
-        drop(lock);
-        let deleted = match removed {
-            Ok(()) => {
-                let (handle, snapshot) = (volume.record().handle, entry.handle.clone());
-                pool.walk(Op::new(UNLIMITED), move |backend, op| {
-                    accessor(backend)?.purge(op, &handle, &snapshot)
-                })
-                .await
-                .map(drop)
-            }
-            Err(error) => Err(error),
-        };
-        let _lock = volume.lock().await;
-        volume.write(|life| life.at_work.remove(&id));
-        match deleted {
-            Ok(()) => self.amend(volume, |record| {
-                record.snapshots.retain(|entry| entry.sidecar.id != id);
-            }),
-            // It stays `removing`: recovery and the housekeeper try again.
-            Err(error) => {
-                let name = volume.record().name;
-                tracing::warn!(volume = %name, %id, error = %error.chain(), "delete a snapshot");
-                self.try_again(volume);
-            }
-        }
-    }
-
-    /// [`delete_snapshot`](Self::delete_snapshot) as soon as the caller has let go of
-    /// the lock.
-    pub(super) fn delete_later(
-        self: &Arc<Self>,
-        volume: &Arc<Volume>,
-        pool: &Arc<Pool>,
-        entry: Snapshot,
-    ) {
-        let (engine, volume, pool) = (self.clone(), volume.clone(), pool.clone());
-        volume.write(|life| life.at_work.insert(entry.sidecar.id));
-        tokio::spawn(async move {
-            let lock = volume.lock().await;
-            engine.delete_snapshot(&volume, &pool, &entry, lock).await;
-        });
-    }
-
-    async fn on_snapshot(
-        &self,
-        volume: &Volume,
-        pool: &Pool,
-        entry: &Snapshot,
-        call: fn(&dyn Snapshots, &Op, &Handle, &Handle) -> Result<Progress<berth_api::Change>>,
-    ) -> Result<()> {
-        let snapshot = entry.handle.clone();
-        self.until_ready(pool, volume, move |backend, op, record| {
-            call(accessor(backend)?, op, &record.handle, &snapshot)
-        })
-        .await
     }
 
     /// A volume that can be worked on; the caller has the lock.
@@ -351,7 +277,7 @@ fn check_name(record: &Record, name: &SnapshotName) -> Result<()> {
 /// A name that says when: `20261126T103000Z`, with a number if there is one of
 /// that second.
 pub(super) fn unused_name(volume: &Volume, prefix: &str) -> SnapshotName {
-    let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let time = clock::now().strftime(STAMP).to_string();
     let taken = |name: &SnapshotName| {
         volume.read(|life| life.record.snapshots.iter().any(|s| s.sidecar.name == *name))
     };

@@ -9,7 +9,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use berth_api::{Bytes, Op, Options, Result, SnapshotName};
+use berth_api::{Bytes, Op, Options, PolicyName, Result, SnapshotName};
 use berth_vault::{
     Backup,
     backup::{Description, Label, Mode, Request, description::Content},
@@ -28,6 +28,15 @@ use crate::{
     },
     view::{CreateBackup, JobView},
 };
+
+/// A backup as it is asked for.
+#[derive(Debug)]
+pub(in crate::engine) struct Order {
+    /// Of this snapshot; of the volume as it is without.
+    pub(in crate::engine) snapshot: Option<SnapshotName>,
+    /// The policy that asks, which also removes it one day.
+    pub(in crate::engine) policy: Option<PolicyName>,
+}
 
 impl Engine {
     /// Backs up a volume or a snapshot of it, as a job whose outcome is the backup's
@@ -48,14 +57,29 @@ impl Engine {
             find(&volume, name.as_str())?;
         }
         let repository = self.repositories.chosen(request.repository.as_deref())?.clone();
+        let order = Order { snapshot, policy: None };
+        self.begin_backup(&volume, &repository, order).map(|job| job.view())
+    }
+
+    /// Begins to back a volume up; the job's outcome is the backup's id.
+    ///
+    /// # Errors
+    /// `Unavailable` if its pool is not configured. What goes wrong later is the job's.
+    pub(in crate::engine) fn begin_backup(
+        self: &Arc<Self>,
+        volume: &Arc<Volume>,
+        repository: &Arc<Repository>,
+        order: Order,
+    ) -> Result<Arc<Job>> {
         let record = volume.record();
         let pool = self.configured(&record.pool)?;
         let of = Some((volume.id, record.name.to_string()));
         let job = self.jobs.start(BACKUP, of, Some(&pool.name), Op::new(UNLIMITED));
         job.works_on(&repository.name);
-        let (engine, own) = (self.clone(), job.clone());
+        let (engine, volume, repository) = (self.clone(), volume.clone(), repository.clone());
+        let own = job.clone();
         tokio::spawn(async move {
-            let made = engine.back_up(&volume, &pool, &repository, snapshot.as_ref(), &own).await;
+            let made = engine.back_up(&volume, &pool, &repository, &order, &own).await;
             if let Err(error) = &made {
                 tracing::warn!(
                     volume = %volume.record().name,
@@ -66,7 +90,7 @@ impl Engine {
             }
             own.end(made.as_ref().map(|backup| backup.id.to_string()));
         });
-        Ok(job.view())
+        Ok(job)
     }
 
     async fn back_up(
@@ -74,15 +98,15 @@ impl Engine {
         volume: &Arc<Volume>,
         pool: &Arc<Pool>,
         repository: &Arc<Repository>,
-        snapshot: Option<&SnapshotName>,
+        order: &Order,
         job: &Job,
     ) -> Result<Backup> {
         pool.ready().await?;
         if let Some(note) = self.at_hand(repository).await? {
             job.note_too(&note);
         }
-        let origin = self.origin_for_backup(volume, pool, snapshot, job).await?;
-        let made = self.write_backup(volume, pool, repository, &origin, job).await;
+        let origin = self.origin_for_backup(volume, pool, order.snapshot.as_ref(), job).await?;
+        let made = self.write_backup(volume, pool, repository, (order, &origin), job).await;
         if let Some(entry) = &origin.temporary {
             self.remove_temporary(volume, pool, entry).await;
         }
@@ -97,11 +121,11 @@ impl Engine {
         volume: &Volume,
         pool: &Pool,
         repository: &Arc<Repository>,
-        origin: &Origin,
+        (order, origin): (&Order, &Origin),
         job: &Job,
     ) -> Result<Backup> {
         let record = volume.record();
-        let request = self.request(&record, origin);
+        let request = self.request(&record, order, origin);
         let (handle, snapshot) = (record.handle, origin.snapshot.clone());
         let content = pool
             .run(Op::new(time::CALL), move |backend, op| {
@@ -116,7 +140,7 @@ impl Engine {
             .await
     }
 
-    fn request(&self, record: &Record, origin: &Origin) -> Request {
+    fn request(&self, record: &Record, order: &Order, origin: &Origin) -> Request {
         let label = Label {
             volume: record.name.clone(),
             volume_id: record.id,
@@ -129,7 +153,7 @@ impl Engine {
             host: self.host_name.clone(),
             host_id: self.host.to_string(),
             pool: record.pool.clone(),
-            policy: None,
+            policy: order.policy.clone(),
         };
         let description = Description {
             version: 1,

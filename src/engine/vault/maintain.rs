@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{CHECK, COPY, PRUNE, Repository, repository::CALL, verbs};
 use crate::{
     engine::{
-        Engine,
+        Engine, clock,
         jobs::{Job, UNLIMITED},
     },
     view::{CheckRepository, CopyBackups, JobView, PruneRepository},
@@ -38,6 +38,7 @@ impl Engine {
                 (_, None) => Err(Error::corrupt(found.text)),
             }
         })
+        .map(|job| job.view())
     }
 
     /// Frees what no backup needs.
@@ -51,11 +52,26 @@ impl Engine {
     ) -> Result<JobView> {
         self.writable()?;
         let dry_run = request.dry_run;
+        self.begin_prune(name, dry_run).map(|job| job.view())
+    }
+
+    /// Begins to prune.
+    ///
+    /// # Errors
+    /// As [`prune_repository`](Self::prune_repository).
+    pub(in crate::engine) fn begin_prune(
+        self: &Arc<Self>,
+        name: Option<&str>,
+        dry_run: bool,
+    ) -> Result<Arc<Job>> {
         self.maintain(PRUNE, name, move |repository, job| async move {
             let work = move |open: &_, op: &_| verbs::prune(open, op, dry_run);
             let outcome = repository.work(job.op.clone(), work).await?;
             if !dry_run {
-                repository.remember(|row| row.pruned = Some(Timestamp::now()));
+                repository.remember(|row| {
+                    row.pruned = Some(clock::now());
+                    row.forgotten = false;
+                });
             }
             Ok(outcome)
         })
@@ -94,9 +110,10 @@ impl Engine {
             let work = move |open: &_, op: &_| verbs::copy(open, &target, op, &ids);
             repository.work(job.op.clone(), work).await
         })
+        .map(|job| job.view())
     }
 
-    fn maintain<F, W>(self: &Arc<Self>, kind: &str, name: Option<&str>, work: W) -> Result<JobView>
+    fn maintain<F, W>(self: &Arc<Self>, kind: &str, name: Option<&str>, work: W) -> Result<Arc<Job>>
     where
         F: Future<Output = Result<String>> + Send,
         W: FnOnce(Arc<Repository>, Arc<Job>) -> F + Send + 'static,
@@ -109,6 +126,6 @@ impl Engine {
             let outcome = work(repository, own.clone()).await;
             own.end(outcome.as_ref().map(Clone::clone));
         });
-        Ok(job.view())
+        Ok(job)
     }
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::{
     catalog::{self, Snapshot},
     engine::{
-        Engine,
+        Engine, clock,
         clone::Source,
         jobs::Job,
         pool::Pool,
@@ -74,7 +74,7 @@ impl Engine {
             snapshot: None,
             id: None,
             name: None,
-            created: Timestamp::now(),
+            created: clock::now(),
             consistency: Consistency::Live,
             temporary: None,
             _source: source,
