@@ -90,7 +90,7 @@ enum Noun {
     /// Places where volumes live
     #[command(subcommand)]
     Pool(pool::Command),
-    /// When to snapshot and back up, and what to keep (not built yet)
+    /// When to snapshot and back up, and what to keep
     #[command(subcommand)]
     Policy(policy::Command),
     /// Long operations and how far they are
@@ -138,7 +138,7 @@ fn dispatch(arguments: Arguments, output: &mut Output, daemon: Daemon) -> Result
         Noun::Doctor => doctor::run(&mut open(socket, output)?),
         Noun::Backup(command) => backup::run(&mut open(socket, output)?, command),
         Noun::Repository(command) => repository::run(&mut open(socket, output)?, command),
-        Noun::Policy(command) => Err(policy::refuse(&command)),
+        Noun::Policy(command) => policy::run(&mut open(socket, output)?, command),
         Noun::Cluster(command) => Err(cluster::refuse(&command)),
         Noun::Daemon(arguments) => daemon::run(arguments, socket, daemon),
         Noun::Completions(arguments) => completions::run(&arguments, output),

@@ -39,6 +39,7 @@ impl Engine {
             findings.extend(self.diagnose_pool(pool).await);
         }
         findings.extend(self.diagnose_repositories().await);
+        findings.extend(self.diagnose_policies());
         self.diagnose_volumes(&mut findings);
         self.diagnose_rests(&mut findings);
         if !self.sees_other_namespaces() {

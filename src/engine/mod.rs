@@ -19,6 +19,7 @@
 //! | `flight` `jobs` `repeat` `time` `clock` | work that outlives its caller |
 //! | `usage` `limits` | what volumes take, and may take |
 //! | `vault` | repositories and backups |
+//! | `policy` | what is made of volumes by a clock, and what of it is kept |
 //! | `show` `doctor` | what users see |
 //!
 //! Invariants:
@@ -40,6 +41,7 @@ mod jobs;
 mod limits;
 mod mount;
 mod open;
+mod policy;
 mod pool;
 mod quiesce;
 mod rebuild;
@@ -85,6 +87,7 @@ use crate::{
 use flight::Flights;
 use index::Index;
 use jobs::Jobs;
+use policy::Policies;
 use pool::Pool;
 use quiesce::Rests;
 use vault::Repositories;
@@ -122,6 +125,7 @@ pub struct Engine {
     writer: Writer,
     pools: BTreeMap<String, Arc<Pool>>,
     repositories: Repositories,
+    policies: Policies,
     index: Index,
     epoch: AtomicU64,
     jobs: Jobs,

@@ -17,8 +17,8 @@ use berth_host::{boot, lock::Lock};
 use tokio::sync::{Notify, watch};
 
 use super::{
-    Engine, Setup, create::CREATE, flight::Flights, index::Index, jobs::Jobs, pool::Pool,
-    quiesce::Rests, vault::Repositories, volume::Volume,
+    Engine, Setup, create::CREATE, flight::Flights, index::Index, jobs::Jobs, policy::Policies,
+    pool::Pool, quiesce::Rests, vault::Repositories, volume::Volume,
 };
 use crate::{
     catalog,
@@ -95,6 +95,7 @@ impl Engine {
         tokio::spawn(self.clone().detach_loop());
         self.keep_house();
         self.keep_measures();
+        self.keep_policies();
         self.wake_left();
         berth_host::memory::give_back();
         tracing::info!(
@@ -149,6 +150,7 @@ struct State {
     quiesced: Vec<journal::Quiesced>,
     last_backups: Vec<(VolumeId, journal::LastBackup)>,
     repositories: Vec<(String, journal::Remembered)>,
+    policies: Vec<(journal::Task, journal::Standing)>,
     writer: Writer,
 }
 
@@ -165,6 +167,7 @@ impl State {
             quiesced: journal::load_quiesced(&connection)?,
             last_backups: journal::load_last_backups(&connection)?,
             repositories: journal::load_repositories(&connection)?,
+            policies: journal::load_policies(&connection)?,
             boot,
             writer: Writer::start(connection, database.frozen),
         };
@@ -211,6 +214,7 @@ impl State {
             Repositories::new(&setup.config.repositories, &host_name, &writer, self.repositories);
         Ok(Engine {
             repositories,
+            policies: Policies::new(self.policies),
             host,
             host_name,
             boot,

@@ -103,6 +103,9 @@ impl Engine {
             record.origin = None;
         });
         volume.write(|life| life.failures = 0);
+        if volume.read(|life| !life.record.options.policy.is_empty()) {
+            self.policies.look();
+        }
     }
 
     /// [`settle`](Self::settle) of something else than the state. Nothing if the
@@ -126,6 +129,7 @@ impl Engine {
         let id = volume.id;
         self.writer.later(move |tx| {
             journal::delete_last_backup(tx, id)?;
+            journal::delete_policies_of(tx, id)?;
             catalog::delete_volume(tx, &id.to_string())
         });
         tracing::info!(volume = %volume.record().name, id = %volume.id, "gone");

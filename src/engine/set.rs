@@ -71,6 +71,7 @@ impl Engine {
             return Err(self.revert(&volume, old, &pool, error).await);
         }
         let view = self.view(&volume);
+        self.policies.look();
         tokio::spawn(async move {
             let _lock = lock;
             self.describe_again(&volume, &pool).await;

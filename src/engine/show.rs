@@ -303,6 +303,7 @@ impl Engine {
             faulty
         });
         gauge("berth_faulty_volumes", "Volumes that need an operator.", &faulty);
+        text.push_str(&self.policy_metrics());
         text
     }
 }

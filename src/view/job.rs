@@ -9,7 +9,7 @@ pub struct JobView {
     /// Its id.
     pub id: String,
     /// What it does: `create`, `mount`, `purge`, `rebuild`, `snapshot`, `rollback`,
-    /// `backup`, `verify`, `check`, `prune`, `copy`.
+    /// `backup`, `verify`, `check`, `prune`, `copy`, `policy`.
     pub kind: String,
     /// The volume it works on, if it is one.
     pub volume: Option<String>,

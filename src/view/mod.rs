@@ -8,6 +8,7 @@ mod diagnosis;
 mod error;
 mod info;
 mod job;
+mod policy;
 mod pool;
 mod repository;
 mod request;
@@ -19,6 +20,7 @@ pub use diagnosis::{Diagnosis, Finding, Severity};
 pub use error::{ErrorBody, ErrorDetail};
 pub use info::Info;
 pub use job::{JobState, JobView, ProgressView};
+pub use policy::{PlannedView, PolicyView, RemovalView, TaskView};
 pub use pool::PoolView;
 pub use repository::{KeyView, RepositoryView};
 pub use request::{

@@ -5,6 +5,7 @@
 
 mod answers;
 mod live;
+mod policies;
 mod stand_in;
 #[path = "../support/mod.rs"]
 mod support;

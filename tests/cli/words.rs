@@ -175,9 +175,6 @@ fn what_is_not_built_is_known_and_refused() {
     let commands: &[&[&str]] = &[
         &["volume", "move", "db", "--zone", "a"],
         &["pool", "repair", "fast"],
-        &["policy", "ls"],
-        &["policy", "inspect", "nightly"],
-        &["policy", "run", "nightly", "--dry-run"],
         &["cluster", "join"],
         &["cluster", "leave"],
         &["cluster", "status"],
@@ -208,11 +205,12 @@ fn a_wrong_configuration_is_one_clear_error() {
     error: `berth.toml` line 3: unknown key `pools.fast.devcie`
     hint: did you mean `device`?
     ");
-    assert_snapshot!(try_out("[policies.nightly]\nsnapshot = \"0 * * * *\"\n"), @r"
-    exit: 5
+    assert_snapshot!(try_out("[policies.nightly]\nkeep-snapshots = { hourly = 24 }\n"), @r#"
+    exit: 2
     --- stderr
-    error: `berth.toml` line 1: `policies` is not available: policies are not built yet
-    ");
+    error: `berth.toml` line 1: `policies.nightly.snapshot` is missing
+    hint: give it `snapshot = "0 * * * *"`, `backup = "30 2 * * *"`, or both
+    "#);
     assert_snapshot!(try_out("[pools.default]\nbackend = \"thin\"\ndevice = \"/dev/sdb\"\n"), @r"
     exit: 5
     --- stderr

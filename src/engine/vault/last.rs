@@ -17,7 +17,11 @@ impl Engine {
     }
 
     /// Forgets a backup that was removed: the one before it is the last then.
-    pub(super) async fn forget_last(&self, repository: &Arc<Repository>, removed: &Backup) {
+    pub(in crate::engine) async fn forget_last(
+        &self,
+        repository: &Arc<Repository>,
+        removed: &Backup,
+    ) {
         let Some(volume) = self.index.by_id(removed.label.volume_id) else { return };
         let id = removed.id.to_string();
         let is_last =

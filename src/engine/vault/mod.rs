@@ -32,18 +32,25 @@ mod temporary;
 mod verbs;
 mod verify;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth_api::{Error, Result, options::nearest};
 use berth_vault::repository::Who;
 
+pub(super) use create::Order as BackupOrder;
 pub(super) use list::Listing;
 pub(super) use repository::Repository;
+pub(super) use verbs::{backups as backups_in, forget};
 
 use crate::{config::RepositoryConfig, database::Writer, journal::Remembered};
 
 /// The repository of backups that name none.
 const DEFAULT: &str = "default";
+
+/// What a listing may take that nobody waits for.
+pub(super) const LISTING: Duration = Duration::from_secs(10 * 60);
+/// What removing backups may take that nobody waits for.
+pub(super) const FORGETTING: Duration = Duration::from_secs(10 * 60);
 
 /// The kinds of jobs on repositories.
 pub(super) const BACKUP: &str = "backup";

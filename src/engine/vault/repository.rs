@@ -245,7 +245,7 @@ impl Repository {
     }
 
     /// Remembers more of it; nothing, if it was never met.
-    pub(super) fn remember(&self, change: impl FnOnce(&mut Remembered)) {
+    pub(in crate::engine) fn remember(&self, change: impl FnOnce(&mut Remembered)) {
         let mut remembered = lock(&self.remembered);
         let Some(row) = remembered.as_mut() else { return };
         change(row);

@@ -56,7 +56,10 @@ fn read_origins(file: OwnedFd) -> Origins {
 }
 
 /// All backups, and an error for each snapshot that cannot be read.
-pub(super) fn backups(repository: &Repository, op: &Op) -> Result<(Vec<Backup>, Vec<Error>)> {
+pub(in crate::engine) fn backups(
+    repository: &Repository,
+    op: &Op,
+) -> Result<(Vec<Backup>, Vec<Error>)> {
     let found = listing::backups(repository, op)?;
     let name = repository.name();
     let unreadable = found.unreadable.into_iter().map(|(id, error)| {
@@ -68,7 +71,7 @@ pub(super) fn backups(repository: &Repository, op: &Op) -> Result<(Vec<Backup>, 
 }
 
 /// Removes backups; what they alone needed stays until a prune.
-pub(super) fn forget(repository: &Repository, op: &Op, ids: &[Id]) -> Result<()> {
+pub(in crate::engine) fn forget(repository: &Repository, op: &Op, ids: &[Id]) -> Result<()> {
     forget::forget(repository, op, ids)
 }
 

@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod fallback;
+pub mod policy;
 pub mod route;
 pub mod vault;
 
@@ -157,6 +158,7 @@ async fn ask(engine: &Arc<Engine>, route: Route, body: &[u8]) -> Result<Reply> {
             json(&engine.grow(&pool, request.size).await?)
         }
         Route::Vault(route) => vault::ask(engine, route, body).await?,
+        Route::Policy(route) => policy::ask(engine, route).await?,
         Route::Jobs => json(&engine.jobs()),
         Route::Job(id) => json(&engine.job(&id)?),
         Route::WaitJob { id, seconds } => {
@@ -176,6 +178,7 @@ async fn look(engine: &Arc<Engine>, route: &Route) {
         | Route::Snapshot { .. }
         | Route::Pools
         | Route::Pool(_)
+        | Route::Policy(_)
         | Route::Vault(vault::Vault::RestoreInPlace { .. } | vault::Vault::RestoreHost) => {
             engine.look_around_now().await;
         }

@@ -7,7 +7,10 @@ use berth_api::{Error, Result};
 use hyper::Method;
 use percent_encoding::percent_decode_str;
 
-use super::vault::{self, Vault};
+use super::{
+    policy::{self, Policy},
+    vault::{self, Vault},
+};
 
 /// The longest wait of one request, in seconds.
 const WAIT_MAX: u64 = 60;
@@ -79,6 +82,8 @@ pub enum Route {
     Grow(String),
     /// What is asked of repositories and backups.
     Vault(Vault),
+    /// What is asked of policies.
+    Policy(Policy),
     /// `GET /v1/jobs`
     Jobs,
     /// `GET /v1/jobs/ID`
@@ -130,6 +135,14 @@ pub fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, 
             Ok(Some(route)) => {
                 query.end().map_err(Refusal::Malformed)?;
                 return Ok(Route::Vault(route));
+            }
+            Err(methods) => return allow(methods),
+        }
+        match policy::route(method, rest) {
+            Ok(None) => {}
+            Ok(Some(route)) => {
+                query.end().map_err(Refusal::Malformed)?;
+                return Ok(Route::Policy(route));
             }
             Err(methods) => return allow(methods),
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use berth_api::{Error, Result};
+use berth_api::{Error, Result, policy};
 use hyper::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -86,6 +86,8 @@ struct Status<'a> {
     used_at: Option<Timestamp>,
     snapshots: u64,
     last_backup: Option<Timestamp>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    policy: String,
     state: &'a str,
     host: &'a str,
     references: u64,
@@ -108,6 +110,7 @@ impl<'a> From<&'a VolumeView> for Volume<'a> {
                 used_at: view.used_at,
                 snapshots: view.snapshots,
                 last_backup: view.last_backup,
+                policy: policy::join(&view.options.policy),
                 state: &view.state,
                 host: &view.host,
                 references: view.references,
