@@ -102,7 +102,7 @@ const KEYS: [(&str, Key); 13] = [
     ("socket", Key::Known),
     ("metrics-listen", Key::Missing("metrics are on the control socket only, at `GET /metrics`")),
     ("repositories", Key::Known),
-    ("policies", Key::Missing("policies are not built yet")),
+    ("policies", Key::Known),
     ("cluster", Key::Missing("clusters are not built yet")),
     ("hooks", Key::Known),
     ("docker-socket", Key::Known),

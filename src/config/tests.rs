@@ -80,7 +80,6 @@ fn what_is_in_the_contract_but_not_built_is_unsupported() {
     let pool = "[pools.default]\nbackend = \"vfs\"\npath = \"/p\"\n";
     for text in [
         "metrics-listen = \"127.0.0.1:9000\"".to_owned(),
-        "[policies.nightly]\nsnapshot = \"0 * * * *\"".to_owned(),
         "[cluster]\netcd = [\"https://10.0.0.1:2379\"]".to_owned(),
         "[pools.default]\nbackend = \"nfs\"\nserver = \"10.0.0.5\"".to_owned(),
         "[pools.default]\nbackend = \"thin\"\ndevice = \"/dev/sdb\"".to_owned(),
