@@ -20,14 +20,15 @@ const PASSWORD: &str = "for tests only";
 
 /// What each restic, asked at `place`, restores is what was backed up to `store`.
 fn comes_back(store: S3, place: &str) {
-    let stage = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let stage = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a stage");
     let data = stage.path().join("data");
     odd::make(&data);
     let before = facts(&data);
     let who = Who { hostname: "alpha".to_owned(), username: "root".to_owned() };
     let password = Password::new(PASSWORD.as_bytes());
-    let repository = Repository::init(&op(), "off", Arc::new(store), &password, who).unwrap();
-    let backup = back_up_with(&repository, &data, None, false, later()).unwrap();
+    let repository =
+        Repository::init(&op(), "off", Arc::new(store), &password, who).expect("a repository");
+    let backup = back_up_with(&repository, &data, None, false, later()).expect("backed up");
     assert_eq!(facts(&data), before, "reading leaves no trace");
 
     for restic in stock::all() {
@@ -54,8 +55,9 @@ fn comes_back(store: S3, place: &str) {
 }
 
 fn ours(repository: &Repository, backup: &Backup, to: &Path) {
-    fs::create_dir(to).unwrap();
-    restore::tree(repository, &op(), backup, &Dir::open(to).unwrap()).unwrap();
+    fs::create_dir(to).expect("made");
+    let target = Dir::open(to).expect("a directory");
+    restore::tree(repository, &op(), backup, &target).expect("restored");
 }
 
 fn by(restic: &Path, place: &str, arguments: &[&str]) -> String {

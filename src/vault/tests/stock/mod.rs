@@ -5,6 +5,7 @@
 
 pub mod forge;
 pub mod odd;
+#[allow(clippy::duplicate_mod, reason = "a test that has its support, too, has it twice")]
 #[path = "../support/restics.rs"]
 mod restics;
 
