@@ -59,7 +59,8 @@ pub(crate) fn measure(stage: &Path, table: &mut Table) {
     let call = |arguments: &[&str]| {
         let before = (server.computed(), own_time());
         let taken = own::call(arguments);
-        Run { taken, server: server.computed() - before.0, line: own_time() - before.1 }
+        let server = server.computed().saturating_sub(before.0);
+        Run { taken, server, line: own_time().saturating_sub(before.1) }
     };
     let mut runs: [[Vec<Run>; VERBS.len()]; 3] = Default::default();
     for _ in 0..ROUNDS {
