@@ -172,8 +172,17 @@ impl Engine {
     /// # Errors
     /// `NotFound`.
     pub async fn wait_job(&self, id: &str, timeout: Duration) -> Result<JobView> {
-        let job = self.jobs.find(id)?;
-        Ok(job.wait(timeout).await)
+        let view = self.jobs.find(id)?.wait(timeout).await;
+        Ok(if view.state.is_final() { self.told(view).await } else { view })
+    }
+
+    /// A job that somebody is about to be told of: from then on a crash neither forgets
+    /// that it began nor how it ended.
+    pub async fn told(&self, job: JobView) -> JobView {
+        if let Err(error) = self.writer.flush().await {
+            tracing::warn!(job = job.id, error = %error.chain(), "what is told of it may be lost");
+        }
+        job
     }
 
     /// Asks a job to stop.

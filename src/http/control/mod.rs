@@ -131,12 +131,12 @@ async fn ask(engine: &Arc<Engine>, route: Route, body: &[u8]) -> Result<Reply> {
         }
         Route::RollBack(name) => {
             let request: RollBack = read(body)?;
-            json(&engine.roll_back(&name, &request.snapshot).await?)
+            json(&engine.told(engine.roll_back(&name, &request.snapshot).await?).await)
         }
         Route::Snapshots(volume) => json(&engine.snapshots(volume.as_deref())?),
         Route::CreateSnapshot(volume) => {
             let request: CreateSnapshot = read_or_default(body)?;
-            json(&engine.create_snapshot(&volume, request)?)
+            json(&engine.told(engine.create_snapshot(&volume, request)?).await)
         }
         Route::Snapshot { volume, name } => json(&engine.snapshot(&volume, &name)?),
         Route::RemoveSnapshot { volume, name } => {

@@ -49,7 +49,7 @@ pub(super) async fn ask(engine: &Arc<Engine>, route: Policy) -> Result<Reply> {
         Policy::All => json(&engine.policies()),
         Policy::One(name) => json(&engine.policy(&name)?),
         Policy::Plan(name) => json(&engine.plan_policy(chosen(&name)).await?),
-        Policy::Run(name) => json(&engine.run_policy(chosen(&name))?),
+        Policy::Run(name) => json(&engine.told(engine.run_policy(chosen(&name))?).await),
     })
 }
 

@@ -145,15 +145,15 @@ pub(super) async fn ask(engine: &Arc<Engine>, route: Vault, body: &[u8]) -> Resu
         Vault::Init(name) => json(&engine.init_repository(chosen(&name)).await?),
         Vault::Check(name) => {
             let request: CheckRepository = read_or_default(body)?;
-            json(&engine.check_repository(chosen(&name), &request)?)
+            json(&engine.told(engine.check_repository(chosen(&name), &request)?).await)
         }
         Vault::Prune(name) => {
             let request: PruneRepository = read_or_default(body)?;
-            json(&engine.prune_repository(chosen(&name), &request)?)
+            json(&engine.told(engine.prune_repository(chosen(&name), &request)?).await)
         }
         Vault::Copy(name) => {
             let request: CopyBackups = read(body)?;
-            json(&engine.copy_backups(chosen(&name), &request).await?)
+            json(&engine.told(engine.copy_backups(chosen(&name), &request).await?).await)
         }
         Vault::Keys(name) => json(&engine.keys(chosen(&name)).await?),
         Vault::AddKey(name) => {
@@ -169,14 +169,18 @@ pub(super) async fn ask(engine: &Arc<Engine>, route: Vault, body: &[u8]) -> Resu
         }
         Vault::Verify => {
             let request: VerifyBackups = read_or_default(body)?;
-            json(&engine.verify_backups(&request).await?)
+            json(&engine.told(engine.verify_backups(&request).await?).await)
         }
         Vault::RestoreHost => {
             let request: RestoreHost = read(body)?;
-            json(&engine.restore_host(&request.host, request.repository.as_deref()).await?)
+            json(
+                &engine
+                    .told(engine.restore_host(&request.host, request.repository.as_deref()).await?)
+                    .await,
+            )
         }
         Vault::RestoreInPlace { id, repository } => {
-            json(&engine.restore_in_place(&id, repository.as_deref()).await?)
+            json(&engine.told(engine.restore_in_place(&id, repository.as_deref()).await?).await)
         }
         Vault::Backup { id, repository } => json(&engine.backup(&id, repository.as_deref()).await?),
         Vault::RemoveBackup { id, repository } => {
@@ -184,7 +188,7 @@ pub(super) async fn ask(engine: &Arc<Engine>, route: Vault, body: &[u8]) -> Resu
         }
         Vault::CreateBackup(volume) => {
             let request: CreateBackup = read_or_default(body)?;
-            json(&engine.create_backup(&volume, &request)?)
+            json(&engine.told(engine.create_backup(&volume, &request)?).await)
         }
     })
 }
