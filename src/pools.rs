@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use berth_api::{Backend, Error, Result};
-use berth_vfs::{ImageFile, Sharing, Vfs};
+use berth_vfs::{ImageFile, Local, Sharing, Vfs};
 
 use crate::config::{ImageConfig, PoolConfig};
 
@@ -23,10 +23,10 @@ pub fn open(name: &str, pool: &PoolConfig) -> Result<Arc<dyn Backend>> {
 fn vfs(name: &str, pool: &PoolConfig) -> Vfs {
     let vfs = match pool.image.clone() {
         Some(ImageConfig { file, size }) => {
-            Vfs::on_image(name, &pool.path, ImageFile { file, size })
+            Local::on_image(name, &pool.path, ImageFile { file, size })
         }
-        None if pool.shared => Vfs::shared(name, &pool.path, Sharing { coherent: pool.coherent }),
-        None => Vfs::open(name, &pool.path),
+        None if pool.shared => Local::shared(name, &pool.path, Sharing { coherent: pool.coherent }),
+        None => Local::open(name, &pool.path),
     };
     vfs.labelled(pool.label.clone())
 }

@@ -6,7 +6,7 @@ use berth_api::{
     Backend, Capacity, Change, Content, Error, ErrorKind, Fill, Found, Handle, Health, HostId,
     Observed, Op, PoolId, PoolIdentity, Progress, Result, Sidecar, Source, VolumeSpec,
 };
-use berth_vfs::Vfs;
+use berth_vfs::{Local, Vfs};
 
 use crate::script::{Behaviour, Script};
 
@@ -26,7 +26,7 @@ impl Fake {
     /// # Errors
     /// `Invalid` for what is no order.
     pub fn open(name: &str, path: &Path, settings: &BTreeMap<String, String>) -> Result<Self> {
-        Ok(Self { vfs: Vfs::open(name, path), script: Script::new(path, settings)? })
+        Ok(Self { vfs: Local::open(name, path), script: Script::new(path, settings)? })
     }
 
     /// A call that cannot say "not yet".

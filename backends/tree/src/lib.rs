@@ -19,7 +19,7 @@
 //! POOL/.berth/scratch/<host>.<operation>   what is being written
 //! ```
 //!
-//! This crate knows nothing of names, expiry, mounts or records. What it holds:
+//! This crate knows nothing of names, expiry or mounts. What it holds:
 //! - A volume is complete when `volume.json` is; it is written last, and appears
 //!   whole or not at all. A purge takes it away first.
 //! - Whatever answers without an error is on stable storage, also where a
@@ -30,6 +30,10 @@
 //!
 //! | module | noun |
 //! |---|---|
+//! | `backend` | the pool, as a [`berth_api::Backend`], in a place of any kind |
+//! | `place` | what tells one kind of place from another |
+//! | `handle` | its names for a volume and a snapshot |
+//! | `snapshots` | the accessor for snapshots |
 //! | [`pool`] | the root: opening it, health, capacity |
 //! | `identity` | `pool.json`: making, checking, taking over |
 //! | `volume` | create, describe, attach, inspect |
@@ -44,20 +48,26 @@
 //! | `records` | records, names and attachments of pools that several hosts share |
 //! | `coherence` | file systems that show all hosts the same |
 
+mod backend;
 mod clone;
 mod coherence;
 mod content;
 mod count;
+mod handle;
 mod identity;
 mod limit;
 mod listing;
+mod place;
 pub mod pool;
 mod records;
 mod rollback;
 mod snapshot;
+mod snapshots;
 mod trash;
 mod volume;
 
+pub use backend::Directories;
 pub use listing::Entry;
+pub use place::Place;
 pub use pool::{Sharing, Tree};
 pub use snapshot::SnapshotEntry;

@@ -2,22 +2,18 @@
 //!
 //! A volume is a directory volume of [`berth_tree`], and its content is mounted
 //! where it lies: attaching is opening, and detaching is nothing. This crate only
-//! says that in the words of [`berth_api::Backend`].
+//! says what kind of place that is.
 //!
 //! | module | noun |
 //! |---|---|
 //! | `advice` | what a pool could have elsewhere |
-//! | `backend` | the pool, as a [`berth_api::Backend`] |
-//! | `handle` | its names for a volume and a snapshot |
+//! | `local` | the directory, as a [`berth_tree::Place`] |
 //! | `image` | an XFS in a file, for pools that lie in one |
-//! | `snapshots` | the accessor for snapshots |
 
 mod advice;
-mod backend;
-mod handle;
 mod image;
-mod snapshots;
+mod local;
 
-pub use backend::Vfs;
 pub use berth_tree::Sharing;
 pub use image::ImageFile;
+pub use local::{Local, Vfs};

@@ -6,7 +6,7 @@ use berth_api::{
     Backend,
     conformance::{DirectoryStage, Stage},
 };
-use berth_vfs::Vfs;
+use berth_vfs::Local;
 use tempfile::TempDir;
 
 struct Folder {
@@ -23,7 +23,7 @@ impl Stage for Folder {
     }
 
     fn open(&self) -> Box<dyn Backend> {
-        Box::new(Vfs::open("tried", &self.pool))
+        Box::new(Local::open("tried", &self.pool))
     }
 }
 

@@ -13,7 +13,7 @@ use berth_api::{
     Backend,
     conformance::{DirectoryStage, Stage},
 };
-use berth_vfs::Vfs;
+use berth_vfs::Local;
 use tempfile::TempDir;
 
 /// A file system of its own.
@@ -65,7 +65,7 @@ macro_rules! suites {
                 }
 
                 fn open(&self) -> Box<dyn Backend> {
-                    Box::new(Vfs::open("tried", &self.0.pool))
+                    Box::new(Local::open("tried", &self.0.pool))
                 }
             }
 

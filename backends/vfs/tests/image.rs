@@ -9,7 +9,7 @@ use berth_api::{
     Backend, Bytes,
     conformance::{DirectoryStage, Stage},
 };
-use berth_vfs::{ImageFile, Vfs};
+use berth_vfs::{ImageFile, Local};
 use tempfile::TempDir;
 
 /// The least that `mkfs.xfs` makes.
@@ -29,7 +29,7 @@ impl Stage for Imaged {
 
     fn open(&self) -> Box<dyn Backend> {
         let file = ImageFile { file: self.stage.path().join("image"), size: Some(SIZE) };
-        Box::new(Vfs::on_image("tried", &self.mountpoint, file))
+        Box::new(Local::on_image("tried", &self.mountpoint, file))
     }
 }
 

@@ -8,7 +8,7 @@ use berth_api::{
     VolumeId, VolumeSpec,
 };
 use berth_host::label;
-use berth_vfs::Vfs;
+use berth_vfs::{Local, Vfs};
 
 const LABEL: &str = "system_u:object_r:container_file_t:s0:c1,c2";
 
@@ -18,7 +18,7 @@ fn op() -> Op {
 
 fn pool(path: &Path, label: Option<&str>) -> Vfs {
     let label = label.map(|label| label.parse().expect("a context"));
-    let pool = Vfs::open("tried", path).labelled(label);
+    let pool = Local::open("tried", path).labelled(label);
     pool.identify(&op(), None, HOST.parse().expect("an id")).expect("a pool");
     pool
 }

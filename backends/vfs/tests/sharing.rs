@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use berth_api::{Backend, conformance::Stage};
-use berth_vfs::{Sharing, Vfs};
+use berth_vfs::{Local, Sharing};
 use tempfile::TempDir;
 
 struct Folder {
@@ -20,7 +20,7 @@ impl Stage for Folder {
     }
 
     fn open(&self) -> Box<dyn Backend> {
-        Box::new(Vfs::shared("tried", &self.pool, Sharing { coherent: false }))
+        Box::new(Local::shared("tried", &self.pool, Sharing { coherent: false }))
     }
 }
 
@@ -73,7 +73,7 @@ mod identities {
     fn shared_and_unshared_are_told_apart() {
         let stage = Folder::fresh();
         let host = HostId::random();
-        let alone: Box<dyn Backend> = Box::new(Vfs::open("tried", &stage.pool));
+        let alone: Box<dyn Backend> = Box::new(Local::open("tried", &stage.pool));
         let first = alone.identify(&op(), None, host).expect("a pool");
         let refused = |backend: &dyn Backend, words: &str| {
             let error = backend.identify(&op(), None, host).expect_err("the other kind");

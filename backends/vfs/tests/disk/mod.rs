@@ -11,7 +11,7 @@ use berth_api::{
     Backend,
     conformance::{DirectoryStage, Stage},
 };
-use berth_vfs::Vfs;
+use berth_vfs::Local;
 use tempfile::TempDir;
 
 /// What is made on the device.
@@ -44,7 +44,7 @@ impl<K: Kind> Stage for Disk<K> {
     }
 
     fn open(&self) -> Box<dyn Backend> {
-        Box::new(Vfs::open("tried", &self.pool))
+        Box::new(Local::open("tried", &self.pool))
     }
 }
 

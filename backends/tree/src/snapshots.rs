@@ -6,22 +6,24 @@ use berth_api::{
 };
 
 use crate::{
-    Vfs,
-    backend::own,
+    backend::{Directories, own},
     handle::{self, snapshot_id},
+    place::Place,
 };
 
-impl Snapshots for Vfs {
+impl<P: Place> Snapshots for Directories<P> {
     fn estimate(&self, op: &Op, origin: Origin<'_>, measure: bool) -> Result<Estimate> {
         op.check()?;
         let snapshot = origin.snapshot.map(snapshot_id).transpose()?;
-        self.tree.estimate(op, handle::id(origin.volume)?, snapshot, measure)
+        self.place.can_copy()?;
+        self.said(self.tree.estimate(op, handle::id(origin.volume)?, snapshot, measure))
     }
 
     fn plan(&self, op: &Op, volume: &Handle, id: SnapshotId) -> Result<Handle> {
         op.check()?;
         handle::id(volume)?;
-        self.tree.check()?;
+        self.place.can_copy()?;
+        self.said(self.tree.check())?;
         Ok(handle::of_snapshot(id))
     }
 
@@ -35,32 +37,33 @@ impl Snapshots for Vfs {
     ) -> Result<Progress<SnapshotSidecar>> {
         op.check()?;
         own_snapshot(snapshot, sidecar)?;
-        self.tree.create_snapshot(op, handle::id(volume)?, sidecar, quiet).map(Progress::Ready)
+        self.place.settle(op)?;
+        self.done(self.tree.create_snapshot(op, handle::id(volume)?, sidecar, quiet))
     }
 
     fn remove(&self, op: &Op, volume: &Handle, snapshot: &Handle) -> Result<Progress<Change>> {
         op.check()?;
-        self.tree.remove_snapshot(handle::id(volume)?, snapshot_id(snapshot)?).map(Progress::Ready)
+        self.done(self.tree.remove_snapshot(handle::id(volume)?, snapshot_id(snapshot)?))
     }
 
     fn purge(&self, op: &Op, volume: &Handle, snapshot: &Handle) -> Result<Progress<Change>> {
         op.check()?;
         handle::id(volume)?;
-        self.tree.purge_snapshot(op, snapshot_id(snapshot)?).map(Progress::Ready)
+        self.done(self.tree.purge_snapshot(op, snapshot_id(snapshot)?))
     }
 
     fn sweep(&self, op: &Op) -> Result<()> {
         op.check()?;
-        self.tree.sweep(op)
+        self.said(self.tree.sweep(op))
     }
 
     fn inspect(&self, op: &Op, volume: &Handle, snapshot: &Handle) -> Result<Observed> {
         op.check()?;
-        self.tree.inspect_snapshot(handle::id(volume)?, snapshot_id(snapshot)?)
+        self.said(self.tree.inspect_snapshot(handle::id(volume)?, snapshot_id(snapshot)?))
     }
 
     fn list(&self, op: &Op, volume: &Handle) -> Result<Vec<FoundSnapshot>> {
-        let entries = self.tree.list_snapshots(op, handle::id(volume)?)?;
+        let entries = self.said(self.tree.list_snapshots(op, handle::id(volume)?))?;
         let found = entries.into_iter().map(|entry| FoundSnapshot {
             handle: handle::of_snapshot_entry(&entry.name),
             entry: entry.name,
@@ -79,9 +82,8 @@ impl Snapshots for Vfs {
         op.check()?;
         own(volume, sidecar)?;
         let snapshot = origin.snapshot.map(snapshot_id).transpose()?;
-        self.tree
-            .clone_volume(op, handle::id(origin.volume)?, snapshot, sidecar)
-            .map(Progress::Ready)
+        self.place.settle(op)?;
+        self.done(self.tree.clone_volume(op, handle::id(origin.volume)?, snapshot, sidecar))
     }
 
     fn roll_back(
@@ -94,7 +96,7 @@ impl Snapshots for Vfs {
     ) -> Result<Progress<Change>> {
         op.check()?;
         own_kept(volume, kept, sidecar)?;
-        self.tree.roll_back(op, snapshot_id(snapshot)?, sidecar).map(Progress::Ready)
+        self.done(self.tree.roll_back(op, snapshot_id(snapshot)?, sidecar))
     }
 
     fn replace(
@@ -107,12 +109,12 @@ impl Snapshots for Vfs {
     ) -> Result<Progress<Change>> {
         op.check()?;
         own_kept(volume, kept, sidecar)?;
-        self.tree.replace(op, sidecar, fill).map(Progress::Ready)
+        self.done(self.tree.replace(op, sidecar, fill))
     }
 
     fn undo_roll_back(&self, op: &Op, volume: &Handle, kept: &Handle) -> Result<bool> {
         op.check()?;
-        self.tree.undo_roll_back(op, handle::id(volume)?, snapshot_id(kept)?)
+        self.said(self.tree.undo_roll_back(op, handle::id(volume)?, snapshot_id(kept)?))
     }
 }
 

@@ -1,37 +1,25 @@
-//! The pool, as a [`Backend`].
-
-use std::path::Path;
+//! A pool of directory volumes, in the words of [`Backend`]: the same for every
+//! place that a tree may lie in.
 
 use berth_api::{
     Backend, Bytes, Capacity, Change, Content, Error, Fill, Found, Growth, Handle, Health, HostId,
     Label, Observed, Op, PoolId, PoolIdentity, Progress, Report, Resize, Result, SharedRecords,
     Sidecar, Snapshots, Source, Usage, VolumeSpec,
 };
-use berth_tree::{Sharing, Tree};
 
-use crate::{
-    advice, handle,
-    image::{Image, ImageFile},
-};
+use crate::{Tree, handle, place::Place};
 
-/// A pool in a directory of this host.
+/// A pool whose volumes are directories of a tree that lies in `P`.
 #[derive(Debug)]
-pub struct Vfs {
+pub struct Directories<P> {
     pub(crate) tree: Tree,
-    /// What is mounted where the tree lies, if that is ours to mount.
-    image: Option<Image>,
+    pub(crate) place: P,
 }
 
-impl Vfs {
-    /// The pool `name` at `path`. No I/O.
-    pub fn open(name: &str, path: &Path) -> Self {
-        Self { tree: Tree::new(name, path), image: None }
-    }
-
-    /// The pool `name` on the image `file`, mounted at `mountpoint`. No I/O.
-    pub fn on_image(name: &str, mountpoint: &Path, file: ImageFile) -> Self {
-        let image = Some(Image::new(name, mountpoint, file));
-        Self { image, ..Self::open(name, mountpoint) }
+impl<P: Place> Directories<P> {
+    /// The tree at its place. No I/O.
+    pub fn at(place: P, tree: Tree) -> Self {
+        Self { tree, place }
     }
 
     /// The same pool with an SELinux label for its volumes.
@@ -39,35 +27,49 @@ impl Vfs {
         Self { tree: self.tree.labelled(label), ..self }
     }
 
-    /// Sees to it that the image is mounted, if there is one; `known` is never
-    /// made anew.
-    fn mount(&self, known: bool) -> Result<()> {
-        let Some(image) = &self.image else { return Ok(()) };
-        image.ready(known).inspect_err(|error| self.tree.lost(error))
+    /// The tree.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
     }
 
-    /// The pool `name` at `path`, which several hosts use. No I/O.
-    pub fn shared(name: &str, path: &Path, sharing: Sharing) -> Self {
-        Self { tree: Tree::shared(name, path, sharing), image: None }
+    /// The place it lies in.
+    pub fn place(&self) -> &P {
+        &self.place
+    }
+
+    /// An answer of the tree, in the words of the place if it is an error.
+    pub(crate) fn said<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| self.place.explain(error))
+    }
+
+    /// The same for a call that is done when it returns.
+    pub(crate) fn done<T>(&self, result: Result<T>) -> Result<Progress<T>> {
+        self.said(result).map(Progress::Ready)
+    }
+
+    /// Sees to it that the place can be reached.
+    fn reach(&self, op: &Op, known: bool) -> Result<()> {
+        op.check()?;
+        self.place.ready(op, &self.tree, known).inspect_err(|error| self.tree.lost(error))
     }
 }
 
-impl Backend for Vfs {
+impl<P: Place> Backend for Directories<P> {
     fn identify(&self, op: &Op, expected: Option<PoolId>, host: HostId) -> Result<PoolIdentity> {
-        op.check()?;
-        self.mount(expected.is_some())?;
-        self.tree.identify(expected, host)
+        self.reach(op, expected.is_some())?;
+        let identity = self.said(self.tree.identify(expected, host))?;
+        self.place.accepted(op, &self.tree).inspect_err(|error| self.tree.lost(error))?;
+        Ok(identity)
     }
 
     fn take_over(&self, op: &Op, host: HostId) -> Result<PoolIdentity> {
-        op.check()?;
-        self.mount(true)?;
-        self.tree.take_over(host)
+        self.reach(op, true)?;
+        self.said(self.tree.take_over(host))
     }
 
     fn plan(&self, op: &Op, spec: &VolumeSpec) -> Result<Handle> {
         op.check()?;
-        self.tree.check()?;
+        self.said(self.tree.check())?;
         if spec.options.size.is_some() {
             self.tree.can_limit().map_err(|error| {
                 let asked = spec.given.contains_key("size");
@@ -79,7 +81,7 @@ impl Backend for Vfs {
 
     fn create(&self, op: &Op, volume: &Handle, sidecar: &Sidecar) -> Result<Progress<Change>> {
         op.check()?;
-        self.tree.create(own(volume, sidecar)?, sidecar).map(Progress::Ready)
+        self.done(self.tree.create(own(volume, sidecar)?, sidecar))
     }
 
     fn create_from(
@@ -91,44 +93,46 @@ impl Backend for Vfs {
     ) -> Result<Progress<Change>> {
         op.check()?;
         own(volume, sidecar)?;
-        self.tree.create_from(op, sidecar, fill).map(Progress::Ready)
+        self.done(self.tree.create_from(op, sidecar, fill))
     }
 
     fn content(&self, op: &Op, volume: &Handle, snapshot: Option<&Handle>) -> Result<Content> {
         op.check()?;
         let snapshot = snapshot.map(handle::snapshot_id).transpose()?;
-        self.tree.content(handle::id(volume)?, snapshot)
+        self.place.settle(op)?;
+        self.said(self.tree.content(handle::id(volume)?, snapshot))
     }
 
     fn apply(&self, op: &Op, volume: &Handle, sidecar: &Sidecar) -> Result<Progress<Change>> {
         op.check()?;
-        self.tree.apply(own(volume, sidecar)?, sidecar).map(Progress::Ready)
+        self.done(self.tree.apply(own(volume, sidecar)?, sidecar))
     }
 
     fn describe(&self, op: &Op, volume: &Handle, sidecar: &Sidecar) -> Result<Progress<Change>> {
         op.check()?;
-        self.tree.describe(own(volume, sidecar)?, sidecar).map(Progress::Ready)
+        self.done(self.tree.describe(own(volume, sidecar)?, sidecar))
     }
 
     fn remove(&self, op: &Op, volume: &Handle) -> Result<Progress<Change>> {
         op.check()?;
-        self.tree.remove(handle::id(volume)?).map(Progress::Ready)
+        self.done(self.tree.remove(handle::id(volume)?))
     }
 
     fn restore(&self, op: &Op, volume: &Handle) -> Result<Progress<Change>> {
         op.check()?;
-        self.tree.restore(handle::id(volume)?).map(Progress::Ready)
+        self.done(self.tree.restore(handle::id(volume)?))
     }
 
     fn purge(&self, op: &Op, volume: &Handle) -> Result<Progress<Change>> {
         op.check()?;
-        self.tree.purge(op, handle::id(volume)?).map(Progress::Ready)
+        self.done(self.tree.purge(op, handle::id(volume)?))
     }
 
     fn attach(&self, op: &Op, volume: &Handle) -> Result<Progress<Source>> {
         op.check()?;
-        let (directory, path) = self.tree.attach(handle::id(volume)?)?;
-        Ok(Progress::Ready(Source::Directory { directory, path }))
+        let id = handle::id(volume)?;
+        let (directory, path) = self.said(self.tree.attach(id))?;
+        self.place.show(op, id, directory, path).map(Progress::Ready)
     }
 
     fn detach(&self, op: &Op, volume: &Handle) -> Result<Progress<Change>> {
@@ -139,11 +143,11 @@ impl Backend for Vfs {
 
     fn inspect(&self, op: &Op, volume: &Handle) -> Result<Observed> {
         op.check()?;
-        self.tree.inspect(handle::id(volume)?)
+        self.said(self.tree.inspect(handle::id(volume)?))
     }
 
     fn list(&self, op: &Op) -> Result<Vec<Found>> {
-        let entries = self.tree.list(op)?;
+        let entries = self.said(self.tree.list(op))?;
         let found = entries.into_iter().map(|entry| Found {
             handle: handle::of_entry(&entry.name),
             entry: entry.name,
@@ -154,26 +158,20 @@ impl Backend for Vfs {
     }
 
     fn health(&self) -> Health {
-        self.tree.health()
+        match self.place.health() {
+            Health::Ready => self.tree.health(),
+            away @ Health::Unavailable(_) => away,
+        }
     }
 
     fn capacity(&self, op: &Op) -> Result<Capacity> {
         op.check()?;
-        let mut capacity = self.tree.capacity()?;
-        if let Some(image) = &self.image {
-            // What the disk below does not have nobody can use, and the trash is to
-            // be emptied early then.
-            capacity.free = capacity.free.min(image.room()?);
-        }
-        Ok(capacity)
+        self.place.capacity(self.said(self.tree.capacity())?)
     }
 
     fn report(&self, op: &Op) -> Result<Report> {
         op.check()?;
-        match &self.image {
-            Some(image) => image.report(),
-            None => advice::report(&self.tree),
-        }
+        self.place.report(&self.tree)
     }
 
     fn records(&self) -> Option<&dyn SharedRecords> {
@@ -189,36 +187,29 @@ impl Backend for Vfs {
     }
 
     fn growth(&self) -> Option<&dyn Growth> {
-        self.image.as_ref().map(|image| image as &dyn Growth)
+        self.place.growth()
     }
 }
 
-impl Resize for Vfs {
+impl<P: Place> Resize for Directories<P> {
     fn can_limit(&self, op: &Op) -> Result<()> {
         op.check()?;
-        self.tree.can_limit()
+        self.said(self.tree.can_limit())
     }
 
     fn usage(&self, op: &Op, volume: &Handle) -> Result<Usage> {
         op.check()?;
-        self.tree.usage(handle::id(volume)?)
+        self.said(self.tree.usage(handle::id(volume)?))
     }
 
     fn enrol(&self, op: &Op, volume: &Handle) -> Result<Usage> {
         op.check()?;
-        self.tree.enrol(op, handle::id(volume)?)
+        self.said(self.tree.enrol(op, handle::id(volume)?))
     }
 
     fn count(&self, op: &Op, volume: &Handle) -> Result<Bytes> {
         op.check()?;
-        self.tree.count(op, handle::id(volume)?)
-    }
-}
-
-impl Growth for Image {
-    fn grow(&self, op: &Op, size: Option<Bytes>) -> Result<Bytes> {
-        op.check()?;
-        self.enlarge(size)
+        self.said(self.tree.count(op, handle::id(volume)?))
     }
 }
 

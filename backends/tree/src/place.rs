@@ -1,0 +1,85 @@
+//! Where a tree lies, and what must be done so that it can be used there.
+
+use std::{fmt::Debug, os::fd::OwnedFd, path::PathBuf};
+
+use berth_api::{Capacity, Error, Growth, Health, Op, Report, Result, Source, VolumeId};
+
+use crate::Tree;
+
+/// What tells one backend of directory volumes from another.
+pub trait Place: Debug + Send + Sync + 'static {
+    /// Sees to it that `tree` can be reached at its path. `known`: the catalog has
+    /// the pool, so nothing may be made anew. May be called by several at once.
+    ///
+    /// # Errors
+    /// `Unavailable`; what makes the place unusable for good.
+    fn ready(&self, op: &Op, tree: &Tree, known: bool) -> Result<()>;
+
+    /// Looks at the place once its tree is known to be the right one.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn accepted(&self, op: &Op, tree: &Tree) -> Result<()> {
+        let _ = tree;
+        op.check()
+    }
+
+    /// Whether the place can be used now, from what was last seen; does not block.
+    fn health(&self) -> Health {
+        Health::Ready
+    }
+
+    /// What is mounted for a container, given the content as the tree opened it.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn show(&self, op: &Op, id: VolumeId, directory: OwnedFd, path: PathBuf) -> Result<Source> {
+        op.check()?;
+        let _ = id;
+        Ok(Source::Directory { directory, path })
+    }
+
+    /// Sees to it that what programs of this host have written is in the tree,
+    /// before content is read.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn settle(&self, op: &Op) -> Result<()> {
+        op.check()
+    }
+
+    /// Says what an error of the tree means here.
+    fn explain(&self, error: Error) -> Error {
+        error
+    }
+
+    /// Whether snapshots, clones and copies can be made, and why not.
+    ///
+    /// # Errors
+    /// `Unsupported` with the reason.
+    fn can_copy(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// How full the place is, given what the file system says.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn capacity(&self, found: Capacity) -> Result<Capacity> {
+        Ok(found)
+    }
+
+    /// What is worth knowing of it.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn report(&self, tree: &Tree) -> Result<Report> {
+        let _ = tree;
+        Ok(Report::default())
+    }
+
+    /// Growing, where it can.
+    fn growth(&self) -> Option<&dyn Growth> {
+        None
+    }
+}
