@@ -1,8 +1,9 @@
-//! Backends by name: the only file that names them.
+//! Backends by name: the only file that opens them.
 
 use std::sync::Arc;
 
 use berth_api::{Backend, Error, Result};
+use berth_nfs::Share;
 use berth_vfs::{ImageFile, Local, Sharing, Vfs};
 
 use crate::config::{ImageConfig, PoolConfig};
@@ -14,6 +15,10 @@ use crate::config::{ImageConfig, PoolConfig};
 pub fn open(name: &str, pool: &PoolConfig) -> Result<Arc<dyn Backend>> {
     match pool.backend.as_str() {
         "vfs" => Ok(Arc::new(vfs(name, pool))),
+        "nfs" => {
+            let export = pool.nfs.clone().ok_or_else(|| Error::internal("no export was read"))?;
+            Ok(Arc::new(Share::open(name, export, &pool.path).labelled(pool.label.clone())))
+        }
         #[cfg(feature = "testing")]
         "fake" => Ok(Arc::new(berth_fake::Fake::open(name, &pool.path, &pool.extra)?)),
         other => Err(Error::unsupported(format!("pool `{name}`: backend `{other}` is not built"))),

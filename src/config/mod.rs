@@ -28,6 +28,7 @@ use toml::de::DeTable;
 mod duration;
 mod hooks;
 mod image;
+mod nfs;
 mod paths;
 mod policy;
 mod pool;
@@ -70,12 +71,14 @@ pub struct Config {
 /// One `[pools.NAME]`.
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
-    /// The technology: `vfs` (and `fake` in tests).
+    /// The technology: `vfs`, `nfs` (and `fake` in tests).
     pub backend: String,
     /// Where it lies.
     pub path: PathBuf,
     /// What is mounted there by Berth itself.
     pub image: Option<ImageConfig>,
+    /// What is mounted below it from a server.
+    pub nfs: Option<berth_nfs::Export>,
     /// How long a removed volume can be brought back.
     pub trash: Duration,
     /// Defaults of volumes made here: `size`, `uid`, `gid`, `mode`, `policy`.

@@ -9,7 +9,7 @@ use std::{
 use berth_api::{ErrorKind, Label, Options, Result, VolumeName, options::nearest};
 
 use super::{
-    PoolConfig, image,
+    PoolConfig, image, nfs,
     section::{Key, Section},
 };
 
@@ -55,6 +55,15 @@ const KEYS: [(&str, Key); 31] = [
     ("encrypted", Key::Of("`thin` and `ebs`")),
 ];
 
+/// The same, seen from a pool of `nfs`.
+fn keys_of_nfs() -> [(&'static str, Key); KEYS.len()] {
+    KEYS.map(|(name, key)| match (name, key) {
+        ("path" | "file" | "shared" | "coherent", _) => (name, Key::Of("`vfs`")),
+        (_, NFS) => (name, Key::Known),
+        other => other,
+    })
+}
+
 /// Reads the pool `name`; what is mounted for it by Berth lies below `root`.
 pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<PoolConfig> {
     if name.parse::<VolumeName>().is_err() {
@@ -71,9 +80,15 @@ pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<Poo
         return Err(section.error(ErrorKind::Invalid, &text).with_hint("backend = \"vfs\""));
     };
     let image = if backend == "vfs" { image::read(section)? } else { None };
+    let mut export = None;
     let extra = match backend {
         "vfs" => {
             section.check(&KEYS)?;
+            BTreeMap::new()
+        }
+        "nfs" => {
+            section.check(&keys_of_nfs())?;
+            export = Some(nfs::read(section)?);
             BTreeMap::new()
         }
         #[cfg(feature = "testing")]
@@ -85,6 +100,7 @@ pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<Poo
     let path = match section.path("path")? {
         Some(path) => path,
         None if image.is_some() => image::mountpoint(root, name),
+        None if export.is_some() => nfs::mountpoint(root, name),
         None => {
             let text = format!("`{}` is missing", section.full("path"));
             return Err(section.error(ErrorKind::Invalid, &text));
@@ -106,11 +122,12 @@ pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<Poo
         backend: backend.to_owned(),
         path,
         image,
+        shared: shared || export.is_some(),
+        nfs: export,
         trash: section.duration("trash")?.unwrap_or(TRASH),
         defaults: defaults(section)?,
         label: label(section)?,
         builtin: false,
-        shared,
         coherent,
         extra,
     })
@@ -122,6 +139,7 @@ pub(super) fn builtin(path: PathBuf) -> PoolConfig {
         backend: "vfs".to_owned(),
         path,
         image: None,
+        nfs: None,
         trash: TRASH,
         defaults: Options::default(),
         label: None,
@@ -134,7 +152,7 @@ pub(super) fn builtin(path: PathBuf) -> PoolConfig {
 
 fn refuse(backend: &str, section: &Section<'_>) -> berth_api::Error {
     let key = section.full("backend");
-    if ["nfs", "thin", "ebs"].contains(&backend) {
+    if ["thin", "ebs"].contains(&backend) {
         let text = format!("`{key}` is not available: pools of `{backend}` are not built yet");
         return section.error_at("backend", ErrorKind::Unsupported, &text);
     }

@@ -81,7 +81,6 @@ fn what_is_in_the_contract_but_not_built_is_unsupported() {
     for text in [
         "metrics-listen = \"127.0.0.1:9000\"".to_owned(),
         "[cluster]\netcd = [\"https://10.0.0.1:2379\"]".to_owned(),
-        "[pools.default]\nbackend = \"nfs\"\nserver = \"10.0.0.5\"".to_owned(),
         "[pools.default]\nbackend = \"thin\"\ndevice = \"/dev/sdb\"".to_owned(),
         "[pools.default]\nbackend = \"ebs\"\n[pools.default.tags]\nteam = \"web\"".to_owned(),
         format!("{pool}fs = \"xfs\""),
@@ -90,6 +89,39 @@ fn what_is_in_the_contract_but_not_built_is_unsupported() {
         let (kind, message, _) = refused(&text);
         assert_eq!(kind, ErrorKind::Unsupported, "{text}: {message}");
         assert!(message.contains("is not available: "), "{message}");
+    }
+}
+
+#[test]
+fn an_export_is_read_and_its_errors_name_key_and_line() {
+    let head = "[pools.default]\nbackend = \"nfs\"\nserver = \"10.0.0.5\"\n";
+    let text = format!("{head}export = \"/export\"\nmount-options = \"noatime\"");
+    let (config, _) = parse(&text).expect("valid");
+    let pool = &config.pools["default"];
+    assert_eq!(pool.nfs.as_ref().expect("an export").to_string(), "10.0.0.5:/export");
+    assert_eq!(
+        (pool.path.as_path(), pool.shared),
+        (Path::new("/var/lib/berth/exports/default"), true)
+    );
+    for (text, expected) in [
+        ("", "line 1: `pools.default.export` is missing"),
+        ("export = \"export\"", "line 4: `pools.default.export`: `export` is no export"),
+        (
+            "export = \"/x\"\nversion = \"5\"",
+            "line 5: `pools.default.version`: `5` is no version of NFS",
+        ),
+        (
+            "export = \"/x\"\nmount-options = \"addr=6.6.6.6\"",
+            "line 5: `pools.default.mount-options`: mount option `addr` is not allowed",
+        ),
+        (
+            "export = \"/x\"\npath = \"/p\"",
+            "line 5: `pools.default.path` is a key of backend `vfs` only",
+        ),
+    ] {
+        let (kind, message, _) = refused(&format!("{head}{text}"));
+        assert_eq!(kind, ErrorKind::Invalid, "{text}");
+        assert!(message.ends_with(expected), "{message}");
     }
 }
 

@@ -70,6 +70,9 @@ impl<P: Place> Backend for Directories<P> {
     fn plan(&self, op: &Op, spec: &VolumeSpec) -> Result<Handle> {
         op.check()?;
         self.said(self.tree.check())?;
+        if spec.options.uid.or(spec.options.gid).is_some() {
+            self.place.privileges()?;
+        }
         if spec.options.size.is_some() {
             self.tree.can_limit().map_err(|error| {
                 let asked = spec.given.contains_key("size");

@@ -44,6 +44,7 @@
 //! | `clone` | new volumes with content: that of others, or what somebody puts there |
 //! | `rollback` | other content in the place of a volume's, and back |
 //! | `content` | carrying content from one folder to another, having it filled |
+//! | `squash` | file servers that take root for somebody else |
 //! | `listing` | everything in the pool |
 //! | `records` | records, names and attachments of pools that several hosts share |
 //! | `coherence` | file systems that show all hosts the same |
@@ -63,6 +64,7 @@ mod records;
 mod rollback;
 mod snapshot;
 mod snapshots;
+mod squash;
 mod trash;
 mod volume;
 

@@ -53,11 +53,12 @@ pub trait Place: Debug + Send + Sync + 'static {
         error
     }
 
-    /// Whether snapshots, clones and copies can be made, and why not.
+    /// Whether root may do there what root may: read what others own, and give things
+    /// to them. Snapshots, clones and owners depend on it.
     ///
     /// # Errors
     /// `Unsupported` with the reason.
-    fn can_copy(&self) -> Result<()> {
+    fn privileges(&self) -> Result<()> {
         Ok(())
     }
 

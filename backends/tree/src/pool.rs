@@ -177,6 +177,11 @@ impl Tree {
         seen.health = Health::Ready;
     }
 
+    /// The host that was told that it may use the pool.
+    pub(crate) fn host(&self) -> Option<HostId> {
+        self.seen().accepted.as_ref().map(|accepted| accepted.host)
+    }
+
     /// Remembers why the pool cannot be used.
     pub fn lost(&self, error: &Error) {
         self.seen().health = Health::Unavailable(error.chain());

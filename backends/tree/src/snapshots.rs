@@ -15,14 +15,14 @@ impl<P: Place> Snapshots for Directories<P> {
     fn estimate(&self, op: &Op, origin: Origin<'_>, measure: bool) -> Result<Estimate> {
         op.check()?;
         let snapshot = origin.snapshot.map(snapshot_id).transpose()?;
-        self.place.can_copy()?;
+        self.place.privileges()?;
         self.said(self.tree.estimate(op, handle::id(origin.volume)?, snapshot, measure))
     }
 
     fn plan(&self, op: &Op, volume: &Handle, id: SnapshotId) -> Result<Handle> {
         op.check()?;
         handle::id(volume)?;
-        self.place.can_copy()?;
+        self.place.privileges()?;
         self.said(self.tree.check())?;
         Ok(handle::of_snapshot(id))
     }

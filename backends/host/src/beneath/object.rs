@@ -129,6 +129,15 @@ impl Stat {
         Ok(statx(object.as_fd(), c"", libc::AT_EMPTY_PATH)?)
     }
 
+    /// Of an open object, as the server of its file system has it now; the kernel
+    /// forgets what it knew of names in a directory that has changed since.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn anew(object: impl AsFd) -> io::Result<Self> {
+        Ok(statx(object.as_fd(), c"", libc::AT_EMPTY_PATH | libc::AT_STATX_FORCE_SYNC)?)
+    }
+
     /// Of what `name` means just now in the directory that `above` is of; `None`
     /// if it is nothing (any more), or a mount.
     pub(super) fn at(directory: &Dir, name: &CStr, above: &Self) -> io::Result<Option<Self>> {

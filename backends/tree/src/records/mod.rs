@@ -35,7 +35,7 @@ const RECORDS: &str = ".berth/records";
 const NAMES: &str = ".berth/names";
 const ATTACHMENTS: &str = ".berth/attachments";
 /// Files that are being written, each named after its host.
-const SCRATCH: &str = ".berth/scratch";
+pub(crate) const SCRATCH: &str = ".berth/scratch";
 
 /// What a shared pool has beside an unshared one.
 pub(crate) const FOLDERS: [&str; 4] = [RECORDS, NAMES, ATTACHMENTS, SCRATCH];

@@ -1,0 +1,37 @@
+//! Volumes on an NFS export that Berth mounts by itself.
+//!
+//! A pool is a tree of [`berth_tree`] that several hosts share, and every host
+//! mounts its export twice:
+//!
+//! ```text
+//! PLACE/control   `softerr`, nothing cached: all that Berth itself does
+//! PLACE/data      `hard`, cached: what containers see, and nothing else
+//! ```
+//!
+//! What it holds:
+//! - A server that is away makes calls fail within [`options::PATIENCE`]; none of the
+//!   daemon's threads waits for it without end. On `softerr` a lost answer is an error,
+//!   which records and sidecars are made for; a container's write on `hard` waits.
+//! - What could block all the same (mounting, looking, flushing, unmounting) is done by
+//!   a program that is killed, and left alone if it cannot be.
+//! - The data mount shows the same directory that the control mount found: its cache is
+//!   told to look again, and the inodes are compared.
+//! - Nothing is unmounted by force: that would fail writes which wait for the server.
+//!
+//! | module | noun |
+//! |---|---|
+//! | `export` | what the configuration says of it |
+//! | `options` | mount options that may be given, and what the two mounts get |
+//! | `mounting` | the programs that mount, look, flush and unmount |
+//! | `share` | the export, as a [`berth_tree::Place`] |
+//! | `silence` | since when the server has not answered |
+
+mod export;
+mod mounting;
+pub mod options;
+mod share;
+mod silence;
+
+pub use export::{Export, Version};
+pub use options::Options;
+pub use share::{Nfs, Share};

@@ -1,0 +1,118 @@
+//! Since when the server has not answered.
+
+use std::{
+    error::Error as _,
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use berth_api::{Error, ErrorKind, Health};
+
+/// What is known of the server. Never locked over I/O.
+#[derive(Debug, Default)]
+pub(crate) struct Silence(Mutex<Option<Since>>);
+
+#[derive(Clone, Debug)]
+struct Since {
+    begun: Instant,
+    why: String,
+}
+
+impl Silence {
+    /// The server has answered.
+    pub(crate) fn broken(&self) {
+        *self.lock() = None;
+    }
+
+    /// The server has not, since now unless it was silent before.
+    pub(crate) fn noted(&self, why: impl Into<String>) {
+        let mut silence = self.lock();
+        let begun = silence.as_ref().map_or_else(Instant::now, |since| since.begun);
+        *silence = Some(Since { begun, why: why.into() });
+    }
+
+    /// Whether the pool can be used, as far as the server is concerned.
+    pub(crate) fn health(&self, export: &str) -> Health {
+        match &*self.lock() {
+            None => Health::Ready,
+            Some(since) => Health::Unavailable(since.told(export)),
+        }
+    }
+
+    /// What a call says that cannot be made now.
+    pub(crate) fn error(&self, export: &str) -> Option<Error> {
+        let told = self.lock().as_ref().map(|since| since.told(export))?;
+        Some(
+            Error::unavailable(told).with_hint(
+                "containers that use its volumes wait; they go on when the server is back",
+            ),
+        )
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Since>> {
+        // Every change is one assignment.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Since {
+    fn told(&self, export: &str) -> String {
+        let time = lasting(self.begun.elapsed());
+        format!("the NFS server of `{export}` has not answered for {time}: {}", self.why)
+    }
+}
+
+/// A duration as one reads it: `12 s`, `3 min`, `2 h`.
+fn lasting(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..=119 => format!("{seconds} s"),
+        seconds @ 120..=7199 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+/// What the kernel says where an NFS server is away, or is another one than before.
+pub(crate) fn is_of_the_server(error: &Error) -> Option<i32> {
+    if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Internal) {
+        return None;
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(code) = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            // libc's numbers; `ESTALE` is a server that does not know our handles.
+            return [116, 110, 5, 111, 112, 113, 101, 121].contains(&code).then_some(code);
+        }
+        source = cause.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silence_is_as_long_as_since_its_beginning() {
+        let silence = Silence::default();
+        assert_eq!(silence.health("nas:/x"), Health::Ready);
+        silence.noted("timed out");
+        let begun = silence.lock().clone().expect("noted").begun;
+        silence.noted("refused");
+        let since = silence.lock().clone().expect("noted");
+        assert_eq!((since.begun, since.why.as_str()), (begun, "refused"));
+        let error = silence.error("nas:/x").expect("silent").to_string();
+        assert!(
+            error.starts_with("the NFS server of `nas:/x` has not answered for 0 s: refused"),
+            "{error}"
+        );
+        silence.broken();
+        assert!(silence.error("nas:/x").is_none());
+    }
+
+    #[test]
+    fn times_are_read_at_a_glance() {
+        let told = [5, 119, 120, 7199, 7200].map(|seconds| lasting(Duration::from_secs(seconds)));
+        assert_eq!(told, ["5 s", "119 s", "2 min", "119 min", "2 h"]);
+    }
+}
