@@ -222,9 +222,7 @@ impl Pool {
         });
         let found = match tokio::time::timeout(PROBE_TIME, identify).await {
             Ok(found) => found,
-            Err(_) => {
-                Err(Error::unavailable(format!("it did not answer in {} s", PROBE_TIME.as_secs())))
-            }
+            Err(_) => Err(Error::unavailable(self.late())),
         };
         match found {
             Ok(found) => self.confirm(found.pool, expected).await,
@@ -237,6 +235,14 @@ impl Pool {
             }
         }
         *probed = Some(Instant::now());
+    }
+
+    /// Why a probe took too long: what the backend knows of it, if anything.
+    fn late(&self) -> String {
+        match self.backend.health() {
+            Health::Unavailable(why) => why,
+            Health::Ready => format!("it did not answer in {} s", PROBE_TIME.as_secs()),
+        }
     }
 
     async fn confirm(&self, found: PoolId, expected: Option<PoolId>) {

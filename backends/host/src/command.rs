@@ -11,7 +11,7 @@ use std::{
     io::{self, Read},
     os::unix::process::CommandExt as _,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -27,6 +27,8 @@ const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 const KEPT: usize = 16 << 10;
 /// How much of that an error shows.
 const SHOWN: usize = 400;
+/// How long a killed program is waited for.
+const LINGER: Duration = Duration::from_secs(1);
 /// The longest wait between two looks whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -44,6 +46,7 @@ pub fn run<S: AsRef<OsStr>>(
     limit: Duration,
 ) -> Result<String> {
     let begun = Instant::now();
+    undead().retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     let line = shown(program, arguments);
     let mut command = Command::new(program);
     command
@@ -66,6 +69,9 @@ pub fn run<S: AsRef<OsStr>>(
     let (output, complaints) = (drained(child.stdout.take()), drained(child.stderr.take()));
     let status = ended(&mut child, begun + limit)
         .map_err(|error| Error::internal(format!("wait for `{line}`")).with_source(error))?;
+    if status.is_none() {
+        bury(child);
+    }
     let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let told = status.map_or_else(|| "killed".to_owned(), |status| status.to_string());
     tracing::debug!(command = line, status = told, milliseconds);
@@ -85,7 +91,7 @@ fn started(command: &mut Command) -> io::Result<Child> {
     command.spawn()
 }
 
-/// Its status, `None` if it had to be killed at the deadline.
+/// Its status, `None` if it had to be killed at the deadline; not waited for then.
 fn ended(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
     let mut pause = Duration::from_millis(1);
     loop {
@@ -95,12 +101,32 @@ fn ended(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>>
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             child.kill()?;
-            child.wait()?;
             return Ok(None);
         }
         thread::sleep(pause.min(left));
         pause = (pause * 2).min(LOOK);
     }
+}
+
+/// Waits for a program that was killed. One that the kernel holds (a server that is
+/// away, a disk that does not answer) dies when it lets go: it is left alone, and
+/// buried later.
+fn bury(mut child: Child) {
+    let end = Instant::now() + LINGER;
+    while matches!(child.try_wait(), Ok(None)) {
+        if Instant::now() >= end {
+            tracing::warn!(pid = child.id(), "a killed program cannot die yet: left alone");
+            undead().push(child);
+            return;
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// Killed programs that the kernel still holds.
+fn undead() -> MutexGuard<'static, Vec<Child>> {
+    static UNDEAD: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+    UNDEAD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads to the end on a thread of its own: a full pipe would stop the program.

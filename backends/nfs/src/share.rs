@@ -5,7 +5,7 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, TryLockError},
     time::Duration,
 };
 
@@ -64,7 +64,6 @@ impl Share {
 
     /// Sees to it that both are mounted and answer.
     fn mounted(&self) -> Result<()> {
-        let _claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = Mounted::default();
         for path in [&self.control, &self.data] {
             let Some(mount) = mounting::mounted(&self.export, path)? else {
@@ -187,6 +186,15 @@ fn version(super_options: &str) -> Option<Version> {
 impl Place for Share {
     fn ready(&self, op: &Op, _: &Tree, _: bool) -> Result<()> {
         op.check()?;
+        // Whoever waits for the server has the claim; the others need not wait, too.
+        let _claim = match self.claim.try_lock() {
+            Ok(claim) => claim,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                let busy = || Error::unavailable(format!("`{}` is being mounted", self.export));
+                return Err(self.silence.error(&self.export.to_string()).unwrap_or_else(busy));
+            }
+        };
         match self.mounted() {
             Ok(()) => {
                 self.silence.broken();
