@@ -1,15 +1,10 @@
-//! A host that died, a path that is away.
-
-use std::time::Duration;
+//! A host that died.
 
 use serde_json::json;
 
 use crate::{
-    pair::{Pair, Side},
-    support::{
-        poll::{self, SOON},
-        stage::Stage,
-    },
+    pair::Pair,
+    support::poll::{self, SOON},
 };
 
 #[test]
@@ -50,39 +45,4 @@ fn a_reboot_clears_what_the_host_had_itself() {
     pair.one.host.sh(&format!("umount {}", target.display()));
     pair.one.revive(&[("BERTH_TEST_BOOT_ID", "another")]);
     poll::holds("removed", SOON, || pair.two.daemon.plugin().remove("db").is_ok());
-}
-
-#[test]
-fn a_pool_that_is_away_takes_no_label_along() {
-    let share = Stage::new("away");
-    let (real, path) = (share.folder("real"), share.folder("path"));
-    let mount = format!("mount --bind {} {}", real.display(), path.display());
-    let pool = path.join("pool");
-    let one = Side::prepared("away-1", &pool, "shared = true\n", &mount);
-    let mut two = Side::prepared("away-2", &pool, "shared = true\n", &mount);
-    one.daemon.plugin().create("db", &json!({})).expect("created");
-    two.daemon.plugin().get("db").expect("seen");
-    two.host.sh(&format!("umount {}", path.display()));
-    for round in 0..2 {
-        let seen = two.daemon.plugin().get("db").expect("still answered for");
-        poll::holds("it is seen to be away", SOON, || {
-            let seen = two.daemon.plugin().get("db").expect("still answered for");
-            seen["Status"]["state"] == "unavailable"
-        });
-        assert_eq!(seen["Name"], "db");
-        assert_eq!(two.daemon.plugin().list().len(), 1);
-        two.daemon.plugin().mount("db", "c").expect_err("its pool is away");
-        let text = two.daemon.plugin().create("new", &json!({})).expect_err("its pool is away");
-        assert!(text.contains("unavailable"), "{text}");
-        if round == 0 {
-            two.daemon.restart();
-        }
-    }
-    poll::holds("what is old says so", Duration::from_secs(20), || {
-        two.daemon.control().volume("db")["age"].as_u64().is_some()
-    });
-    two.host.sh(&mount);
-    poll::holds("it comes back", Duration::from_secs(30), || {
-        two.daemon.plugin().mount("db", "c").is_ok()
-    });
 }

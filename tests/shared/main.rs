@@ -10,4 +10,6 @@ mod gone;
 mod hostile;
 mod life;
 mod pair;
+mod paths;
+mod place;
 mod races;

@@ -1,18 +1,21 @@
-//! Two hosts and the path that they share.
+//! Two hosts and the place that they share.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    daemon::{Daemon, Setup},
-    host::Host,
-    poll::{self, SOON},
-    stage::Stage,
+use crate::{
+    place::Place,
+    support::{
+        daemon::{Daemon, Setup},
+        host::Host,
+        poll::{self, SOON},
+        stage::Stage,
+    },
 };
+
+/// How long a host may take to reach a pool on a slow machine's server.
+const SLOW: Duration = Duration::from_secs(60);
 
 /// A host with a daemon. Fields go in this order when it is dropped.
 #[derive(Debug)]
@@ -22,30 +25,25 @@ pub(crate) struct Side {
     pub(crate) stage: Stage,
 }
 
-/// Two hosts on one path.
+/// Two hosts on one place.
 #[derive(Debug)]
 pub(crate) struct Pair {
     pub(crate) one: Side,
     pub(crate) two: Side,
+    place: Place,
     share: Stage,
 }
 
 impl Side {
-    /// A host with a pool at `path`; `more` is what its section says besides.
     #[track_caller]
-    pub(crate) fn new(name: &str, path: &Path, more: &str) -> Self {
-        Self::prepared(name, path, more, "true")
+    pub(crate) fn configured(stage: Stage, host: Host, config: &str) -> Self {
+        let daemon = Setup::on(&stage, &host).config(&stage, config).start();
+        Self { daemon, host, stage }
     }
 
-    /// As [`Self::new`], on a host that ran `script` before.
-    #[track_caller]
-    pub(crate) fn prepared(name: &str, path: &Path, more: &str, script: &str) -> Self {
-        let stage = Stage::new(name);
-        let host = Host::boot(&stage);
-        host.sh(script);
-        let config = config(path, more);
-        let daemon = Setup::on(&stage, &host).config(&stage, &config).start();
-        Self { daemon, host, stage }
+    fn pool_is_ready(&self) -> bool {
+        let (status, pool) = self.daemon.control().request("GET", "/v1/pools/default", None);
+        status == 200 && pool["state"] == "ready"
     }
 
     pub(crate) fn id(&self) -> String {
@@ -85,20 +83,23 @@ impl Side {
 impl Pair {
     #[track_caller]
     pub(crate) fn new(name: &str) -> Self {
-        Self::with(name, "shared = true\n")
-    }
-
-    #[track_caller]
-    pub(crate) fn with(name: &str, more: &str) -> Self {
         let share = Stage::new(name);
-        let path = share.folder("share").join("pool");
-        let one = Side::new(&format!("{name}-1"), &path, more);
-        let two = Side::new(&format!("{name}-2"), &path, more);
-        Self { one, two, share }
+        let mut place = Place::new(&share);
+        let [one, two] = ["1", "2"].map(|number| {
+            let stage = Stage::new(&format!("{name}-{number}"));
+            let host = Host::boot(&stage);
+            // A file server tells its clients apart by their names.
+            host.name(&format!("host-{number}"));
+            place.reach(&host);
+            let side = Side::configured(stage, host, &place.config(""));
+            poll::holds("its pool is ready", SLOW, || side.pool_is_ready());
+            side
+        });
+        Self { one, two, place, share }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
-        self.share.join("share/pool")
+        self.place.path()
     }
 
     /// A place on the same stage that is not the pool's.
@@ -126,8 +127,4 @@ impl Pair {
         };
         poll::equal("the pool is empty", SOON, &Vec::<String>::new(), left);
     }
-}
-
-pub(crate) fn config(path: &Path, more: &str) -> String {
-    format!("[pools.default]\nbackend = \"vfs\"\npath = \"{}\"\n{more}", path.display())
 }

@@ -1,0 +1,35 @@
+//! Where two hosts keep what they share: here, in a folder that both see.
+
+use std::path::PathBuf;
+
+use crate::support::{host::Host, stage::Stage};
+
+/// The folder.
+#[derive(Debug)]
+pub(crate) struct Place {
+    path: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn new(stage: &Stage) -> Self {
+        Self { path: stage.folder("share").join("pool") }
+    }
+
+    /// Gives a host the way to it.
+    #[expect(clippy::unused_self, reason = "other places are not seen by themselves")]
+    pub(crate) fn reach(&mut self, _: &Host) {}
+
+    /// The pool, as the file server has it.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    /// The configuration of a host that uses it; `more` is what the section of its
+    /// pool says besides.
+    pub(crate) fn config(&self, more: &str) -> String {
+        format!(
+            "[pools.default]\nbackend = \"vfs\"\npath = \"{}\"\nshared = true\n{more}",
+            self.path.display()
+        )
+    }
+}
