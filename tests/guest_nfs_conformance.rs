@@ -4,7 +4,6 @@
 //!
 //! Runs inside the guest of `scripts/vm` (see `scripts/lib/lanes.sh`).
 
-#[path = "support/mod.rs"]
 mod support;
 
 use std::{
@@ -13,7 +12,9 @@ use std::{
     sync::{
         LazyLock,
         atomic::{AtomicU32, Ordering},
+        mpsc,
     },
+    thread,
 };
 
 use berth_api::{
@@ -24,11 +25,19 @@ use berth_nfs::{Export, Share};
 use support::nfs::{Server, Setup};
 use tempfile::TempDir;
 
-/// One server for all; it ends with the guest.
-static SERVER: LazyLock<(support::Stage, Server)> = LazyLock::new(|| {
-    let stage = support::Stage::new("nfs-conformance");
-    let server = Setup::new().megabytes(2048).start(&stage);
-    (stage, server)
+/// One server for all. A host ends with the thread that started it, so this one has a
+/// thread that never ends.
+static SERVER: LazyLock<Server> = LazyLock::new(|| {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let stage = support::stage::Stage::new("nfs-conformance");
+        let started = sender.send(Setup::new().megabytes(2048).start(&stage));
+        started.expect("somebody waits for it");
+        loop {
+            thread::park();
+        }
+    });
+    receiver.recv().expect("the server started")
 });
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -43,7 +52,7 @@ struct Exported {
 
 impl Stage for Exported {
     fn fresh() -> Self {
-        let (server, number) = (&SERVER.1, NEXT.fetch_add(1, Ordering::Relaxed));
+        let (server, number) = (&*SERVER, NEXT.fetch_add(1, Ordering::Relaxed));
         let pool = server.disk().join(format!("pool-{number}"));
         fs::create_dir(&pool).expect("made");
         let path = format!("{}/pool-{number}", server.export());

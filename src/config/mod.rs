@@ -28,6 +28,7 @@ use toml::de::DeTable;
 mod duration;
 mod hooks;
 mod image;
+#[cfg(feature = "testing")]
 mod nfs;
 mod paths;
 mod policy;

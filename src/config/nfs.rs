@@ -1,8 +1,6 @@
 //! `server`, `export`, `version` and `mount-options` of a pool: an NFS export that
 //! Berth mounts. What their values may be the backend knows.
 
-use std::path::{Path, PathBuf};
-
 use berth_api::{Error, ErrorKind, Result};
 use berth_nfs::Export;
 
@@ -23,10 +21,4 @@ pub(super) fn read(section: &Section<'_>) -> Result<Export> {
     let version = version.map(str::parse).transpose().map_err(explained("version"))?;
     let options = options.parse().map_err(explained("mount-options"))?;
     Export::new(server, path, version, options).map_err(|(key, error)| section.explain(key, &error))
-}
-
-/// Where the export of the pool `name` is mounted, twice. Below the root, as images
-/// are and for the same reasons.
-pub(super) fn mountpoint(root: &Path, name: &str) -> PathBuf {
-    root.join("exports").join(name)
 }

@@ -137,7 +137,7 @@ impl Options {
         let soft = self.may_lose_writes();
         let defaults = DATA.iter().filter(|option| {
             let name = name_of(option);
-            !given(name) && !(name == "hard" && soft)
+            !(given(name) || name == "hard" && soft)
         });
         let own = defaults.map(|option| (*option).to_owned());
         joined(version, address, own.chain(self.0.iter().cloned()))

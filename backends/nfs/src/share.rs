@@ -5,7 +5,7 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError, TryLockError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use berth_host::{
     beneath::{Dir, Stat},
     mounts::Table,
 };
-use berth_tree::{Directories, Place, Sharing, Tree};
+use berth_tree::{Directories, Gate as _, Place, Sharing, Tree};
 
 use crate::{
     export::{Export, Version},
@@ -40,9 +40,11 @@ pub struct Share {
     export: Export,
     control: PathBuf,
     data: PathBuf,
-    silence: Silence,
-    /// Held while it is mounted.
-    claim: Mutex<()>,
+    silence: Arc<Silence>,
+    /// Somebody sees to the mounts.
+    busy: Mutex<bool>,
+    /// … and has done so.
+    rested: Condvar,
     seen: Mutex<Option<Seen>>,
 }
 
@@ -57,9 +59,27 @@ impl Share {
     /// The pool `name` on `export`, mounted below `place`. No I/O.
     pub fn open(name: &str, export: Export, place: &Path) -> Nfs {
         let (control, data) = (place.join(CONTROL), place.join(DATA));
-        let tree = Tree::shared(name, &control, Sharing { coherent: false });
-        let (silence, claim, seen) = (Silence::default(), Mutex::default(), Mutex::default());
-        Directories::at(Self { export, control, data, silence, claim, seen }, tree)
+        let silence = Arc::new(Silence::new(&export));
+        let tree =
+            Tree::shared(name, &control, Sharing { coherent: false }).behind(silence.clone());
+        let (busy, rested, seen) = (Mutex::default(), Condvar::new(), Mutex::default());
+        Directories::at(Self { export, control, data, silence, busy, rested, seen }, tree)
+    }
+
+    /// Waits for whoever sees to the mounts already, as long as the call may take: they
+    /// may wait for a server without end.
+    fn turn(&self, op: &Op) -> Result<Turn<'_>> {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut busy, waited) = self
+            .rested
+            .wait_timeout_while(busy, op.remaining(), |busy| *busy)
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() && *busy {
+            let mounting = || Error::unavailable(format!("`{}` is being mounted", self.export));
+            return Err(self.silence.error().unwrap_or_else(mounting));
+        }
+        *busy = true;
+        Ok(Turn(self))
     }
 
     /// Sees to it that both are mounted and answer.
@@ -166,6 +186,16 @@ impl Share {
     }
 }
 
+/// The turn of one call to see to the mounts.
+struct Turn<'a>(&'a Share);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.busy.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.0.rested.notify_one();
+    }
+}
+
 /// Which of the two is mounted.
 #[derive(Debug, Default)]
 struct Mounted {
@@ -186,15 +216,7 @@ fn version(super_options: &str) -> Option<Version> {
 impl Place for Share {
     fn ready(&self, op: &Op, _: &Tree, _: bool) -> Result<()> {
         op.check()?;
-        // Whoever waits for the server has the claim; the others need not wait, too.
-        let _claim = match self.claim.try_lock() {
-            Ok(claim) => claim,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                let busy = || Error::unavailable(format!("`{}` is being mounted", self.export));
-                return Err(self.silence.error(&self.export.to_string()).unwrap_or_else(busy));
-            }
-        };
+        let _turn = self.turn(op)?;
         match self.mounted() {
             Ok(()) => {
                 self.silence.broken();
@@ -202,7 +224,7 @@ impl Place for Share {
             }
             Err(error) => {
                 self.silence.noted(error.chain());
-                Err(self.silence.error(&self.export.to_string()).unwrap_or(error))
+                Err(self.silence.error().unwrap_or(error))
             }
         }
     }
@@ -215,7 +237,7 @@ impl Place for Share {
     }
 
     fn health(&self) -> Health {
-        self.silence.health(&self.export.to_string())
+        self.silence.health()
     }
 
     fn show(&self, op: &Op, id: VolumeId, directory: OwnedFd, path: PathBuf) -> Result<Source> {
@@ -237,10 +259,11 @@ impl Place for Share {
     }
 
     fn explain(&self, error: Error) -> Error {
-        let Some(code) = is_of_the_server(&error) else { return error };
-        self.silence.noted(io::Error::from_raw_os_error(code).to_string());
-        let told = self.silence.error(&self.export.to_string());
-        told.map_or(error, |told| told)
+        self.silence.failed(&error);
+        if is_of_the_server(&error).is_none() {
+            return error;
+        }
+        self.silence.error().unwrap_or(error)
     }
 
     fn privileges(&self) -> Result<()> {

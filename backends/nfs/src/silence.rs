@@ -7,11 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use berth_api::{Error, ErrorKind, Health};
+use berth_api::{Error, ErrorKind, Health, Result};
+use berth_tree::Gate;
 
-/// What is known of the server. Never locked over I/O.
-#[derive(Debug, Default)]
-pub(crate) struct Silence(Mutex<Option<Since>>);
+use crate::export::Export;
+
+/// What is known of the server of an export. Never locked over I/O.
+#[derive(Debug)]
+pub(crate) struct Silence {
+    export: String,
+    since: Mutex<Option<Since>>,
+}
 
 #[derive(Clone, Debug)]
 struct Since {
@@ -20,6 +26,11 @@ struct Since {
 }
 
 impl Silence {
+    /// It is not known to be away.
+    pub(crate) fn new(export: &Export) -> Self {
+        Self { export: export.to_string(), since: Mutex::default() }
+    }
+
     /// The server has answered.
     pub(crate) fn broken(&self) {
         *self.lock() = None;
@@ -33,16 +44,16 @@ impl Silence {
     }
 
     /// Whether the pool can be used, as far as the server is concerned.
-    pub(crate) fn health(&self, export: &str) -> Health {
+    pub(crate) fn health(&self) -> Health {
         match &*self.lock() {
             None => Health::Ready,
-            Some(since) => Health::Unavailable(since.told(export)),
+            Some(since) => Health::Unavailable(since.told(&self.export)),
         }
     }
 
     /// What a call says that cannot be made now.
-    pub(crate) fn error(&self, export: &str) -> Option<Error> {
-        let told = self.lock().as_ref().map(|since| since.told(export))?;
+    pub(crate) fn error(&self) -> Option<Error> {
+        let told = self.lock().as_ref().map(|since| since.told(&self.export))?;
         Some(
             Error::unavailable(told).with_hint(
                 "containers that use its volumes wait; they go on when the server is back",
@@ -52,7 +63,19 @@ impl Silence {
 
     fn lock(&self) -> MutexGuard<'_, Option<Since>> {
         // Every change is one assignment.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gate for Silence {
+    fn pass(&self) -> Result<()> {
+        self.error().map_or(Ok(()), Err)
+    }
+
+    fn failed(&self, error: &Error) {
+        if let Some(code) = is_of_the_server(error) {
+            self.noted(io::Error::from_raw_os_error(code).to_string());
+        }
     }
 }
 
@@ -94,20 +117,22 @@ mod tests {
 
     #[test]
     fn a_silence_is_as_long_as_since_its_beginning() {
-        let silence = Silence::default();
-        assert_eq!(silence.health("nas:/x"), Health::Ready);
+        let options = "".parse().expect("none");
+        let export = Export::new("nas", "/x", None, options).map_err(|(_, error)| error);
+        let silence = Silence::new(&export.expect("valid"));
+        assert_eq!(silence.health(), Health::Ready);
         silence.noted("timed out");
         let begun = silence.lock().clone().expect("noted").begun;
         silence.noted("refused");
         let since = silence.lock().clone().expect("noted");
         assert_eq!((since.begun, since.why.as_str()), (begun, "refused"));
-        let error = silence.error("nas:/x").expect("silent").to_string();
+        let error = silence.error().expect("silent").to_string();
         assert!(
             error.starts_with("the NFS server of `nas:/x` has not answered for 0 s: refused"),
             "{error}"
         );
         silence.broken();
-        assert!(silence.error("nas:/x").is_none());
+        assert!(silence.error().is_none());
     }
 
     #[test]

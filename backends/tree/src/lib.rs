@@ -70,6 +70,6 @@ mod volume;
 
 pub use backend::Directories;
 pub use listing::Entry;
-pub use place::Place;
+pub use place::{Gate, Place};
 pub use pool::{Sharing, Tree};
 pub use snapshot::SnapshotEntry;

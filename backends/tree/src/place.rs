@@ -6,6 +6,18 @@ use berth_api::{Capacity, Error, Growth, Health, Op, Report, Result, Source, Vol
 
 use crate::Tree;
 
+/// Whoever knows that a place is away, before anybody touches it and waits.
+pub trait Gate: Debug + Send + Sync + 'static {
+    /// Lets a call begin; does not block.
+    ///
+    /// # Errors
+    /// `Unavailable` while the place is known to be away.
+    fn pass(&self) -> Result<()>;
+
+    /// Hears why a call could not reach the tree.
+    fn failed(&self, error: &Error);
+}
+
 /// What tells one backend of directory volumes from another.
 pub trait Place: Debug + Send + Sync + 'static {
     /// Sees to it that `tree` can be reached at its path. `known`: the catalog has

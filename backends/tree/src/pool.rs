@@ -3,13 +3,13 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use berth_api::{Bytes, Capacity, Error, Health, HostId, Label, PoolIdentity, Result};
 use berth_host::beneath::{Dir, Stamp};
 
-use crate::volume::made;
+use crate::{place::Gate, volume::made};
 
 /// What Berth keeps for itself.
 pub(crate) const OWN: &str = ".berth";
@@ -32,6 +32,8 @@ pub struct Tree {
     pub(crate) label: Option<Label>,
     /// Several hosts use the pool.
     pub(crate) sharing: Option<Sharing>,
+    /// Asked before anything is touched, where that may wait for ever.
+    gate: Option<Arc<dyn Gate>>,
     seen: Mutex<Seen>,
     /// Held while an identity is made or changed.
     pub(crate) claim: Mutex<()>,
@@ -84,6 +86,7 @@ impl Tree {
             path: path.to_owned(),
             label: None,
             sharing,
+            gate: None,
             seen: Mutex::new(Seen { accepted: None, health }),
             claim: Mutex::default(),
         }
@@ -92,6 +95,11 @@ impl Tree {
     /// The same pool with an SELinux label for the volumes that are made in it.
     pub fn labelled(self, label: Option<Label>) -> Self {
         Self { label, ..self }
+    }
+
+    /// The same pool behind a gate.
+    pub fn behind(self, gate: Arc<dyn Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// Its name in the configuration.
@@ -140,10 +148,19 @@ impl Tree {
     /// # Errors
     /// `Unavailable`, naming the pool.
     pub(crate) fn opened(&self) -> Result<Opened> {
+        if let Some(gate) = &self.gate {
+            gate.pass().map_err(|error| self.named(error))?;
+        }
         let Some(accepted) = self.seen().accepted.clone() else {
             return Err(self.named(Error::unavailable("its identity was not checked yet")));
         };
-        self.compared(&accepted).inspect_err(|error| self.lost(error)).map_err(|e| self.named(e))
+        let lost = |error: &Error| {
+            self.lost(error);
+            if let Some(gate) = &self.gate {
+                gate.failed(error);
+            }
+        };
+        self.compared(&accepted).inspect_err(lost).map_err(|error| self.named(error))
     }
 
     fn compared(&self, accepted: &Accepted) -> Result<Opened> {

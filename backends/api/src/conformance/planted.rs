@@ -143,7 +143,10 @@ pub fn pipes_devices_and_sockets<S: DirectoryStage>() {
         make("character", &["c", "1", "3"]);
         make("nobody", &["c", "240", "77"]);
         make("block", &["b", "240", "77"]);
-        UnixListener::bind(data.join("socket")).expect("bound");
+        // By a short path: addresses of sockets have 108 bytes.
+        let folder = File::open(data).expect("a directory");
+        let short = format!("/proc/self/fd/{}/socket", folder.as_raw_fd());
+        UnixListener::bind(short).expect("bound");
     });
     purged(&pool, &handle);
 }
