@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     fs,
+    io::Write as _,
     os::{
         fd::{AsRawFd as _, OwnedFd},
         unix::fs::{PermissionsExt as _, chown},
@@ -179,10 +180,11 @@ pub fn the_content_is_what_a_volume_holds<S: Stage>() {
     let reading = Reading::of(&pool, &handle, None);
     assert_eq!(reading.file("file").as_deref(), Some("content"));
     assert!(reading.origins.is_none(), "its files are its own");
-    let file = pool.attach(&handle).path("file");
-    fs::write(&file, "changed").expect("writable");
+    let attached = pool.attach(&handle);
+    let mut file = fs::File::create(attached.path("file")).expect("writable");
+    file.write_all(b"changed").expect("written");
     // What nobody synced may be in the cache of one mount alone.
-    fs::File::open(&file).and_then(|file| file.sync_all()).expect("synced");
+    file.sync_all().expect("synced");
     assert_eq!(reading.file("file").as_deref(), Some("changed"));
     let (absent, _) = pool.planned("absent", &[]);
     let error = refused(pool.backend.content(&op(), &absent, None), "absent");
