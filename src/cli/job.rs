@@ -80,6 +80,22 @@ pub(super) fn outcome(session: &mut Session<'_>, job: &JobView) -> Result<Status
     Ok(Status::OK)
 }
 
+/// Waits for a job that does many things, or leaves it to itself: what was done is told,
+/// whatever failed.
+pub(super) fn finish(session: &mut Session<'_>, job: JobView, leave: bool) -> Result<Status> {
+    if leave {
+        return detach(session, &job);
+    }
+    let job = follow(session, job)?;
+    let failure = failure(&job);
+    if session.output.json {
+        session.output.json(&job)?;
+    } else if let Some(done) = &job.outcome {
+        session.output.line(done)?;
+    }
+    failure.map_or(Ok(Status::OK), Err)
+}
+
 fn poll(
     session: &Session<'_>,
     mut job: JobView,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     client::path,
-    job::{detach, failure, follow},
+    job::finish,
     render::{Block, Column, NOTHING, Table, ago, local, until},
     session::{Session, Status},
 };
@@ -47,18 +47,7 @@ pub(super) fn run(session: &mut Session<'_>, command: Command) -> Result<Status>
         Command::Run { name, detach: leave, .. } => {
             let target = path(["policies", name.as_deref().unwrap_or("-"), "run"]);
             let job: JobView = session.client.post(&target, &serde_json::json!({}))?;
-            if leave {
-                return detach(session, &job);
-            }
-            let job = follow(session, job)?;
-            let failure = failure(&job);
-            if session.output.json {
-                session.output.json(&job)?;
-            } else if let Some(made) = &job.outcome {
-                // What was made is told, whatever failed.
-                session.output.line(made)?;
-            }
-            failure.map_or(Ok(Status::OK), Err)
+            finish(session, job, leave)
         }
     }
 }

@@ -7,7 +7,7 @@ use berth_api::{Error, Result};
 use super::{
     assignment::{Assignment, collect},
     client::path,
-    job::{detach, failure, follow, outcome},
+    job::{detach, finish, follow, outcome},
     session::{Session, Status},
 };
 use crate::view::{CreateVolume, JobView, RestoreHost, VolumeView};
@@ -83,16 +83,5 @@ pub(super) fn host(
     leave: bool,
 ) -> Result<Status> {
     let job: JobView = session.client.post("/v1/backups/restore", request)?;
-    if leave {
-        return detach(session, &job);
-    }
-    let job = follow(session, job)?;
-    let failure = failure(&job);
-    if session.output.json {
-        session.output.json(&job)?;
-    } else if let Some(told) = &job.outcome {
-        // What was restored is told, whatever failed.
-        session.output.line(told)?;
-    }
-    failure.map_or(Ok(Status::OK), Err)
+    finish(session, job, leave)
 }
