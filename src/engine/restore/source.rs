@@ -89,8 +89,7 @@ impl Engine {
                 let index = open.index(op)?;
                 let description = restore::description(open, op, &index, &backup)?;
                 let image = matches!(description.content, Content::Image { .. });
-                drop(index);
-                Ok(Needs { content: restore::need(open, op, &backup, room)?, image })
+                Ok(Needs { content: restore::need(open, op, &index, &backup, room)?, image })
             })
             .await
     }

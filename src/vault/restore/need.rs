@@ -45,10 +45,15 @@ const LONGEST: u64 = 8 << 20;
 /// # Errors
 /// `Corrupt` for what is damaged or missing; cancellation, and the end of the time that
 /// `op` has. Nothing is known then.
-pub fn need(repository: &Repository, op: &Op, backup: &Backup, room: u64) -> Result<u64> {
-    let index = repository.index(op)?;
+pub fn need(
+    repository: &Repository,
+    op: &Op,
+    index: &Index,
+    backup: &Backup,
+    room: u64,
+) -> Result<u64> {
     let mut need = Need {
-        trees: Fetch { repository, index: &index, op, kind: BlobKind::Tree },
+        trees: Fetch { repository, index, op, kind: BlobKind::Tree },
         found: Found::default(),
         zeros: HashMap::new(),
     };
