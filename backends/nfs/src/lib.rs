@@ -9,13 +9,15 @@
 //! ```
 //!
 //! What it holds:
-//! - A server that is away makes calls fail within [`options::PATIENCE`]; none of the
-//!   daemon's threads waits for it without end. On `softerr` a lost answer is an error,
+//! - While a server is known to be away no call touches its mounts; one that was on its
+//!   way fails after a while, and none of the daemon's threads waits without end. On `softerr` a lost answer is an error,
 //!   which records and sidecars are made for; a container's write on `hard` waits.
 //! - What could block all the same (mounting, looking, flushing, unmounting) is done by
 //!   a program that is killed, and left alone if it cannot be.
 //! - The data mount shows the same directory that the control mount found: its cache is
 //!   told to look again, and the inodes are compared.
+//!   Not so yet: content that is *read* comes through the control mount, whose cache may
+//!   be older than what was written through the other (see ARCHITECTURE).
 //! - Nothing is unmounted by force: that would fail writes which wait for the server.
 //!
 //! | module | noun |

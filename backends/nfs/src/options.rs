@@ -3,17 +3,14 @@
 //! What each means: nfs(5). What is left out there on purpose has its reason in
 //! [`refusal`].
 
-use std::{net::IpAddr, str::FromStr, time::Duration};
+use std::{net::IpAddr, str::FromStr};
 
 use berth_api::{Error, Result, options::nearest};
 
 use crate::export::Version;
 
-/// How long a call of Berth's own waits for the server before it fails: `timeo` and
-/// `retrans` of the control mount, of which the kernel makes 3 s and 6 s more.
-pub const PATIENCE: Duration = Duration::from_secs(9);
-
-/// What the control mount has beside what tells how to reach the server. `noac` would
+/// What the control mount has beside what tells how to reach the server. Calls fail after
+/// 9 s, but for the first one on a 4.2 mount, which waits for the lease. `noac` would
 /// make each write wait as well; the tree syncs where it must.
 const CONTROL: &str = "softerr,timeo=30,retrans=1,actimeo=0,lookupcache=none,nosharecache";
 
@@ -210,7 +207,7 @@ fn check(option: &str) -> Result<()> {
         return Err(match (refusal(name), nearest(name, ALLOWED.iter().map(|(name, ..)| *name))) {
             (Some(why), _) => error.with_hint(why),
             (None, Some(near)) => error.with_hint(format!("did you mean `{near}`?")),
-            (None, None) => error.with_hint("docs/nfs.md lists those that are"),
+            (None, None) => error.with_hint("nfs(5) describes those that are"),
         });
     };
     let wrong = |what: String| Err(Error::invalid(format!("mount option `{shown}` {what}")));

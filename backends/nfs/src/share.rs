@@ -269,7 +269,7 @@ impl Place for Share {
                  nothing can be given to them",
                 self.export
             ))
-            .with_hint("export it with `no_root_squash` to the hosts that run Berth: see docs/nfs.md"));
+            .with_hint("export it with `no_root_squash` to the hosts that run Berth"));
         }
         Ok(())
     }

@@ -12,6 +12,19 @@ use berth_tree::Gate;
 
 use crate::export::Export;
 
+/// What the kernel says of a server that is away; `ESTALE` of one that does not know our
+/// handles.
+const OF_THE_SERVER: [i32; 8] = [
+    libc::ESTALE,
+    libc::ETIMEDOUT,
+    libc::EIO,
+    libc::ECONNREFUSED,
+    libc::EHOSTDOWN,
+    libc::EHOSTUNREACH,
+    libc::ENETUNREACH,
+    libc::EREMOTEIO,
+];
+
 /// What is known of the server of an export. Never locked over I/O.
 #[derive(Debug)]
 pub(crate) struct Silence {
@@ -103,8 +116,7 @@ pub(crate) fn is_of_the_server(error: &Error) -> Option<i32> {
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(code) = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-            // libc's numbers; `ESTALE` is a server that does not know our handles.
-            return [116, 110, 5, 111, 112, 113, 101, 121].contains(&code).then_some(code);
+            return OF_THE_SERVER.contains(&code).then_some(code);
         }
         source = cause.source();
     }

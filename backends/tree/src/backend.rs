@@ -27,16 +27,6 @@ impl<P: Place> Directories<P> {
         Self { tree: self.tree.labelled(label), ..self }
     }
 
-    /// The tree.
-    pub fn tree(&self) -> &Tree {
-        &self.tree
-    }
-
-    /// The place it lies in.
-    pub fn place(&self) -> &P {
-        &self.place
-    }
-
     /// An answer of the tree, in the words of the place if it is an error.
     pub(crate) fn said<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| self.place.explain(error))
