@@ -6,13 +6,14 @@
 # `lane_of` gives its name; one that it does not know runs in `unit`, so none is left out.
 #
 # `guest` is no lane: tests/guest_*.rs and backends/*/tests/guest_*.rs need a kernel that
-# this machine may not have, and run inside the guest of `scripts/vm`, as root, all in one
-# boot of the lane `vm`; what else shall run there too is a line of tests/guest.tsv. Alone:
+# this machine may not have, and run inside the guest of `scripts/vm`, as root, in one boot of
+# the lane `nfs` (guest_nfs_*) or `vm` (all others); what else shall run there too is a line of
+# tests/guest.tsv. Alone:
 #   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='scripts/vm --' \
 #       cargo test --workspace --features testing --test guest_quota
 
 # shellcheck disable=SC2034 # read by scripts/test
-lanes=(fmt clippy doc deny shell unit cli protocol directories vault engine crash sabotage vm)
+lanes=(fmt clippy doc deny shell unit cli protocol directories vault engine crash sabotage vm nfs)
 
 deny_version=0.20.2
 
@@ -38,7 +39,7 @@ needs_of() {
         need python3 python3
         python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
         ;;
-    vm)
+    vm | nfs)
         need_vm
         need_engine
         need mkfs.xfs xfsprogs
@@ -91,6 +92,7 @@ lane_of_prefix() {
     crash | power | damage | failpoint | failpoints) echo crash ;;
     sabotage) echo sabotage ;;
     vm) echo vm ;;
+    nfs) echo nfs ;;
     guest) echo guest ;;
     *) echo unit ;;
     esac
@@ -101,7 +103,7 @@ lane_of_prefix() {
 threads_of() {
     case $1 in
     engine) echo 3 ;;
-    crash | vm) echo 2 ;;
+    crash | vm | nfs) echo 2 ;;
     sabotage) echo 1 ;;
     *) nproc ;;
     esac
@@ -226,6 +228,12 @@ lane_vm() {
     . scripts/lib/vm/tests.sh
     scripts/vm --prepare || return 1
     run_tests vm || failed=1
-    run_guest_tests || failed=1
+    run_guest_tests vm || failed=1
     return "$failed"
+}
+
+# Pools on an NFS server, in the guest.
+lane_nfs() {
+    . scripts/lib/vm/tests.sh
+    scripts/vm --prepare && run_guest_tests nfs
 }

@@ -25,11 +25,13 @@
 //! | `export` | what the configuration says of it |
 //! | `options` | mount options that may be given, and what the two mounts get |
 //! | `mounting` | the programs that mount, look, flush and unmount |
+//! | `mounts` | the two mounts |
 //! | `share` | the export, as a [`berth_tree::Place`] |
 //! | `silence` | since when the server has not answered |
 
 mod export;
 mod mounting;
+mod mounts;
 pub mod options;
 mod share;
 mod silence;

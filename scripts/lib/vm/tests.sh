@@ -1,16 +1,27 @@
 # shellcheck shell=bash
-# The tests that run inside the guest: all of them in one boot. Expects lanes.sh.
+# The tests that run inside the guest: those of a lane in one boot. Expects lanes.sh.
 
-# guest_rows: which, as in tests/guest.tsv.
+# guest_rows LANE: which, as in tests/guest.tsv.
 guest_rows() {
-    local file
-    for file in tests/guest_*.rs backends/*/tests/guest_*.rs; do
-        [[ ! -e $file ]] || printf -- '-\t--test %s\t\n' "$(basename "$file" .rs)"
+    local file name
+    for file in {.,backends/*}/tests/guest_{*.rs,*/main.rs}; do
+        name=${file#*tests/}
+        name=${name%/main.rs}
+        name=${name%.rs}
+        [[ ! -e $file || $(guest_lane_of "$name") != "$1" ]] || printf -- '-\t--test %s\t\n' "$name"
     done
-    grep -v '^#' tests/guest.tsv || true
+    [[ $1 != vm ]] || grep -v '^#' tests/guest.tsv || true
 }
 
-# They are built here, and cargo is asked how it would run them.
+# guest_lane_of TEST: in which lane's guest it runs.
+guest_lane_of() {
+    case $1 in
+    guest_nfs_*) echo nfs ;;
+    *) echo vm ;;
+    esac
+}
+
+# run_guest_tests LANE: they are built here, and cargo is asked how it would run them.
 run_guest_tests() {
     local triple list status=0 package choice words
     triple=$(rustc -vV | sed -n 's/^host: //p')
@@ -24,7 +35,7 @@ run_guest_tests() {
             # shellcheck disable=SC2086 # words
             cargo_test $choice -- $words
         ) || status=1
-    done < <(guest_rows)
+    done < <(guest_rows "$1")
     scripts/vm --verbose --memory 3G --timeout 1500 -- scripts/lib/vm/run-tests "$list" || status=1
     rm -f "$list"
     return "$status"

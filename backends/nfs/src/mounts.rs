@@ -1,0 +1,145 @@
+//! The two mounts of an export.
+
+use std::{
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use berth_api::{Context as _, Error, Result};
+use berth_host::mounts::Table;
+
+use crate::{
+    export::{Export, Version},
+    mounting::{self, Look},
+};
+
+/// What Berth itself works on.
+const CONTROL: &str = "control";
+/// What containers see.
+const DATA: &str = "data";
+
+/// Where an export is mounted.
+#[derive(Debug)]
+pub(crate) struct Mounts {
+    pub(crate) export: Export,
+    pub(crate) control: PathBuf,
+    pub(crate) data: PathBuf,
+}
+
+impl Mounts {
+    /// Of `export`, below `place`. No I/O.
+    pub(crate) fn new(export: Export, place: &Path) -> Self {
+        Self { export, control: place.join(CONTROL), data: place.join(DATA) }
+    }
+
+    /// Sees to it that both are mounted and answer.
+    ///
+    /// # Errors
+    /// `Unavailable`: no answer, or what the kernel said last.
+    pub(crate) fn ensure(&self) -> Result<()> {
+        let mut found = Found::default();
+        for path in [&self.control, &self.data] {
+            let Some(mount) = mounting::mounted(&self.export, path)? else {
+                self.clear(path)?;
+                continue;
+            };
+            match mounting::look(path)? {
+                Look::Alive => found.version = version(&mount.super_options),
+                Look::Stale => {
+                    tracing::warn!(path = %path.display(), export = %self.export, "stale: mounted anew");
+                    mounting::detach(path)?;
+                    continue;
+                }
+                Look::Silent if self.moved(&mount.super_options) => {
+                    tracing::warn!(path = %path.display(), export = %self.export, "the server has another address: mounted anew");
+                    mounting::detach(path)?;
+                    continue;
+                }
+                Look::Silent => {
+                    return Err(Error::unavailable(format!(
+                        "no answer in {} s",
+                        mounting::LOOK.as_secs()
+                    )));
+                }
+            }
+            found.there.push(path);
+        }
+        self.complete(&found)
+    }
+
+    /// Mounts what is not there.
+    fn complete(&self, found: &Found<'_>) -> Result<()> {
+        let missing = [&self.control, &self.data].into_iter().filter(|path| !found.has(path));
+        let missing: Vec<_> = missing.collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let addresses = self.export.addresses()?;
+        let options = self.export.options();
+        // Both by one version: a clone on the server is made through the control mount.
+        let mut versions =
+            found.version.map_or_else(|| self.export.versions().to_vec(), |one| vec![one]);
+        for path in missing {
+            make_folder(path)?;
+            let (version, address) =
+                mounting::mount(&self.export, path, &addresses, &versions, |version, address| {
+                    if *path == self.control {
+                        options.control(version, address)
+                    } else {
+                        options.data(version, address)
+                    }
+                })?;
+            tracing::info!(export = %self.export, %address, version = version.as_str(), path = %path.display(), "mounted");
+            versions = vec![version];
+        }
+        Ok(())
+    }
+
+    /// The version that is mounted, as far as the mount table says.
+    ///
+    /// # Errors
+    /// `Internal` if it cannot be read.
+    pub(crate) fn version(&self) -> Result<Option<Version>> {
+        let table = Table::read().context(|| "read the mount table")?;
+        Ok(table.at(&self.data).and_then(|mount| version(&mount.super_options)))
+    }
+
+    /// Takes away a mount of ours that is of another export than is configured now.
+    fn clear(&self, path: &Path) -> Result<()> {
+        let other = Table::read().context(|| "read the mount table")?.at(path).cloned();
+        let Some(other) = other else { return Ok(()) };
+        tracing::warn!(path = %path.display(), was = other.source, is = %self.export, "another export is configured now");
+        mounting::detach(path)
+    }
+
+    /// Whether a silent mount is of an address that the server does not have any more.
+    fn moved(&self, super_options: &str) -> bool {
+        let used = super_options.split(',').find_map(|option| option.strip_prefix("addr="));
+        let Some(used) = used.and_then(|address| address.parse().ok()) else { return false };
+        self.export.addresses().is_ok_and(|known| !known.contains(&used))
+    }
+}
+
+/// Which of them are mounted, and answer.
+#[derive(Debug, Default)]
+struct Found<'a> {
+    there: Vec<&'a Path>,
+    version: Option<Version>,
+}
+
+impl Found<'_> {
+    fn has(&self, path: &Path) -> bool {
+        self.there.contains(&path)
+    }
+}
+
+fn version(super_options: &str) -> Option<Version> {
+    super_options.split(',').find_map(|option| option.strip_prefix("vers="))?.parse().ok()
+}
+
+/// Makes a mountpoint, with what is above it below the daemon's root.
+fn make_folder(path: &Path) -> Result<()> {
+    let what = || format!("make `{}`", path.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(path).context(what)
+}
