@@ -18,20 +18,21 @@ use crate::{
 /// As long as the server takes to find out that nobody is there, and some.
 const FAST: Duration = Duration::from_secs(15);
 
-/// A configuration whose repository `off` is on that server.
-pub(super) fn off(setup: Setup, stage: &Stage, endpoint: &str) -> Setup {
+/// A configuration whose repository `off` is on that server; `more` is what its section
+/// says besides.
+pub(super) fn off(setup: Setup, stage: &Stage, endpoint: &str, more: &str) -> Setup {
     let near = stage.join("near").display().to_string();
     let text = format!(
         "[repositories.near]\nurl = \"{near}\"\n\
          [repositories.off]\nurl = \"s3://{BUCKET}/some/where\"\nendpoint = \"{endpoint}\"\n\
-         region = \"us-east-1\"\n"
+         region = \"us-east-1\"\n{more}"
     );
     let setup = setup.config(stage, &text).env("AWS_EC2_METADATA_DISABLED", "true");
     S3Server::key().into_iter().fold(setup, |setup, (name, value)| setup.env(name, value))
 }
 
 fn house(endpoint: &str) -> House {
-    House::with(|setup, stage| off(setup, stage, endpoint))
+    House::with(|setup, stage| off(setup, stage, endpoint, ""))
 }
 
 /// What `berth backup ls` shows of `off`.
@@ -91,7 +92,7 @@ fn a_server_that_is_killed_in_the_middle_costs_one_backup() {
         let here = Pause::at(stage.path(), "backup.snapshot.write", 1);
         let rule = here.rule().to_owned();
         pause = Some(here);
-        off(setup, stage, &server.endpoint()).env("BERTH_FAILPOINTS", rule)
+        off(setup, stage, &server.endpoint(), "").env("BERTH_FAILPOINTS", rule)
     });
     let pause = pause.expect("it was made");
     house.ok(&["repository", "init", "off"]);
@@ -150,7 +151,7 @@ fn nobody_reads_a_secret_while_a_backup_runs() {
         let here = Pause::at(stage.path(), "backup.snapshot.write", 1);
         let rule = here.rule().to_owned();
         pause = Some(here);
-        off(setup, stage, &server.endpoint())
+        off(setup, stage, &server.endpoint(), "")
             .env("BERTH_FAILPOINTS", rule)
             .env("BERTH_LOG", "debug")
     });

@@ -28,11 +28,15 @@ const MIB: u64 = 1 << 20;
 /// Packs that are in an index by the time that one is there.
 const INDEXED: u64 = 8;
 
-/// Packs are small, so that there are many.
-fn house(endpoint: &str, failpoints: impl FnOnce(&Stage) -> String) -> House {
+/// So slow that a restore has most before it when its first files are written.
+const SLOWLY: &str = "limit-download = \"2MiB\"\n";
+
+/// Packs are small, so that there are many; `more` is what the section of the repository
+/// says besides.
+fn house(endpoint: &str, more: &str, failpoints: impl FnOnce(&Stage) -> String) -> House {
     let house = House::with(|setup, stage| {
         let rules = failpoints(stage);
-        off(setup, stage, endpoint)
+        off(setup, stage, endpoint, more)
             .env("BERTH_FAILPOINTS", rules)
             .env("BERTH_TEST_S3_PATIENCE", PARTS)
             .env("BERTH_TEST_PACK_BYTES", MIB.to_string())
@@ -42,9 +46,9 @@ fn house(endpoint: &str, failpoints: impl FnOnce(&Stage) -> String) -> House {
 }
 
 /// One that waits at that pass of a failpoint.
-fn paused(endpoint: &str, name: &str, nth: u64) -> (House, Pause) {
+fn paused(endpoint: &str, more: &str, name: &str, nth: u64) -> (House, Pause) {
     let mut pause = None;
-    let house = house(endpoint, |stage| {
+    let house = house(endpoint, more, |stage| {
         let here = Pause::at(stage.path(), name, nth);
         pause.insert(here).rule().to_owned()
     });
@@ -134,7 +138,7 @@ fn files(server: &S3Server, folder: &str) -> usize {
 #[test]
 fn a_backup_whose_server_is_killed_fails_and_the_next_one_stores_the_rest() {
     let mut server = S3Server::start();
-    let (house, pause) = paused(&server.endpoint(), "writer.pack.write", 14);
+    let (house, pause) = paused(&server.endpoint(), "", "writer.pack.write", 14);
     house.filled();
     let job = house.begin();
     pause.reached();
@@ -150,7 +154,7 @@ fn a_backup_whose_server_is_killed_fails_and_the_next_one_stores_the_rest() {
 #[test]
 fn a_backup_whose_daemon_is_killed_is_gone_and_the_next_one_stores_the_rest() {
     let server = S3Server::start();
-    let (mut house, pause) = paused(&server.endpoint(), "writer.pack.write", 14);
+    let (mut house, pause) = paused(&server.endpoint(), "", "writer.pack.write", 14);
     house.filled();
     let job = house.begin();
     pause.reached();
@@ -167,7 +171,7 @@ fn a_backup_whose_daemon_is_killed_is_gone_and_the_next_one_stores_the_rest() {
 #[test]
 fn a_restore_whose_server_is_killed_goes_on_once_it_is_back() {
     let mut server = S3Server::start();
-    let (house, pause) = paused(&server.endpoint(), "restore.file.write", 5);
+    let (house, pause) = paused(&server.endpoint(), SLOWLY, "restore.file.write", 5);
     house.filled();
     let id = house.back_up();
     let mut restore = house.daemon.command(&["backup", "restore", &id, "w"]).spawn().expect("runs");
@@ -187,7 +191,7 @@ fn a_restore_whose_server_is_killed_goes_on_once_it_is_back() {
 #[test]
 fn a_restore_in_place_whose_server_is_killed_fails_and_changes_nothing() {
     let mut server = S3Server::start();
-    let (house, pause) = paused(&server.endpoint(), "restore.file.write", 5);
+    let (house, pause) = paused(&server.endpoint(), SLOWLY, "restore.file.write", 5);
     house.filled();
     let id = house.back_up();
     house.write("v", "00", b"other");
@@ -208,7 +212,7 @@ fn a_restore_in_place_whose_server_is_killed_fails_and_changes_nothing() {
 #[test]
 fn a_restore_whose_daemon_is_killed_is_taken_up() {
     let server = S3Server::start();
-    let (mut house, pause) = paused(&server.endpoint(), "restore.file.write", 5);
+    let (mut house, pause) = paused(&server.endpoint(), "", "restore.file.write", 5);
     house.filled();
     let id = house.back_up();
     let mut restore = house.daemon.command(&["backup", "restore", &id, "w"]).spawn().expect("runs");
@@ -227,7 +231,7 @@ fn a_restore_whose_daemon_is_killed_is_taken_up() {
 fn a_line_on_which_bytes_trickle_is_slow_and_no_error() {
     let server = S3Server::start();
     let line = Line::trickling(server.address(), 256 << 10);
-    let house = House::with(|setup, stage| off(setup, stage, &line.endpoint()));
+    let house = House::with(|setup, stage| off(setup, stage, &line.endpoint(), ""));
     house.ok(&["repository", "init", "off"]);
     house.ok(&["volume", "create", "v"]);
     let mut random = Random::new(8);
@@ -244,14 +248,14 @@ fn a_line_on_which_bytes_trickle_is_slow_and_no_error() {
 fn who_accepts_and_never_answers_is_given_up() {
     let silent = Canned::silent();
     let first = House::with(|setup, stage| {
-        off(setup, stage, &silent.endpoint()).env("BERTH_TEST_S3_PATIENCE", PARTS)
+        off(setup, stage, &silent.endpoint(), "").env("BERTH_TEST_S3_PATIENCE", PARTS)
     });
     let said = first.refused(&["repository", "init", "off"], 1);
     assert!(said.contains("did not answer in 2 s") && said.contains("hint"), "{said}");
 
     let server = S3Server::start();
     let line = Line::to(server.address(), Duration::ZERO);
-    let (house, pause) = paused(&line.endpoint(), "writer.pack.write", 14);
+    let (house, pause) = paused(&line.endpoint(), "", "writer.pack.write", 14);
     house.filled();
     let job = house.begin();
     pause.reached();

@@ -57,17 +57,22 @@ impl Reading {
         self.lock.as_ref().map_or(Ok(()), Lock::check)
     }
 
-    /// Ends it, and says of an error what it may come from.
+    /// Ends it, and says of an error what it may come from. What was read is read,
+    /// also where the lock cannot be given back: that one is left to whoever takes
+    /// stale ones away.
     ///
     /// # Errors
-    /// That of `result`; the store's, if the lock could not be given back.
+    /// That of `result`.
     pub fn end<T>(self, result: Result<T>) -> Result<T> {
         let Some(lock) = self.lock else { return result.map_err(explained) };
         if result.is_err() {
             // What is missing may have been pruned since the lock was lost.
             lock.check()?;
         }
-        lock.release().and(result)
+        if let Err(error) = lock.release() {
+            tracing::warn!(error = %error.chain(), "a lock could not be given back: it ends by itself");
+        }
+        result
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use berth_api::ErrorKind;
 use berth_vault::{
     Lock, Repository,
-    lock::{LockFile, Pace},
+    lock::{LockFile, Pace, Reading},
     store::{Kind, directory::Directory},
 };
 use house::{House, child, op, password, stage, stranger, who, within};
@@ -52,6 +52,17 @@ fn shared_locks_go_together_and_exclusive_ones_with_none() {
     alone.check().unwrap();
     alone.release().unwrap();
     assert!(house.files(Kind::Lock).is_empty(), "who was refused left nothing either");
+}
+
+#[test]
+fn what_was_read_counts_although_the_lock_cannot_be_given_back() {
+    let house = House::new();
+    let repository = house.open();
+    let reading = Reading::begin(&op(), &repository).unwrap();
+    let locks = house.path().join("locks");
+    std::fs::rename(&locks, house.path().join("away")).unwrap();
+    std::fs::write(&locks, "no folder").unwrap();
+    assert_eq!(reading.end(Ok(7)).unwrap(), 7);
 }
 
 #[test]
