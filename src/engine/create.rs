@@ -85,9 +85,14 @@ impl Engine {
             let options = pool.config.defaults.clone().over(&given)?;
             self.check_policies(&options.policy)?;
             let wanted = Wanted { name: name.clone(), pool, origin, given: given.clone(), options };
+            let pool = wanted.pool.name.clone();
             let passenger = self.board_create(wanted);
             let joined = passenger.joined;
-            match passenger.wait(deadline).await {
+            let answer = tokio::select! {
+                answer = passenger.wait(deadline) => answer,
+                error = self.gone(&pool) => return Err(error),
+            };
+            match answer {
                 None => {
                     return Err(Error::unavailable(format!("volume `{name}` is still being made"))
                         .with_hint("it goes on by itself; create it again to see how far it is"));

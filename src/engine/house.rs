@@ -9,11 +9,14 @@ use std::{
 use berth_api::Health;
 use jiff::Timestamp;
 
-use super::{Engine, pool::Pool, volume::Life, volume::Volume};
+use super::{Engine, pool, pool::Pool, volume::Life, volume::Volume};
 use crate::{catalog::State, journal};
 
 /// Between two rounds, unless something asks for one.
 const ROUND: Duration = Duration::from_secs(10);
+/// The pause after the first vain look for a pool that is away; doubled with each, up to
+/// a round.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// Half the wait before something that failed is tried again; doubled each time.
 const SOON: Duration = Duration::from_millis(250);
 /// A removed volume that somebody else was looking at comes up again after this.
@@ -40,12 +43,19 @@ impl Engine {
         let mut calls = self.housekeeper.subscribe();
         // What a crash left half purged need not wait for a round.
         calls.mark_changed();
+        let mut pause = FIRST_LOOK;
         loop {
-            let _ = tokio::time::timeout(ROUND, calls.changed()).await;
+            let rest = if pool.health() == Health::Ready { ROUND } else { pause };
+            tokio::select! {
+                _ = tokio::time::timeout(rest, calls.changed()) => {}
+                () = pool.back() => {}
+            }
             if pool.health() != Health::Ready {
-                pool.probe().await;
+                pool.look(pool::PATIENCE).await;
+                pause = (pause * 2).min(ROUND);
             }
             if pool.health() == Health::Ready {
+                pause = FIRST_LOOK;
                 self.recover_pool(&pool).await;
                 self.look_around();
                 self.retry(&pool).await;

@@ -60,7 +60,15 @@ impl Engine {
             let passenger = self.flights.board(Flight::Attach(volume.id), |pilot| async move {
                 engine.fly_attach(&flying, &pilot).await;
             });
-            match passenger.wait(deadline).await {
+            let pool = volume.record().pool;
+            let answer = tokio::select! {
+                answer = passenger.wait(deadline) => answer,
+                error = self.gone(&pool) => {
+                    volume.write(|life| life.keep_until = Some(Instant::now() + KEEP_FOR_RETRY));
+                    Some(Err(error))
+                }
+            };
+            match answer {
                 None => {
                     volume.write(|life| life.keep_until = Some(Instant::now() + KEEP_FOR_RETRY));
                     return Err(volume.still_busy());

@@ -26,9 +26,11 @@ use crate::{
     journal::{self, Key, Reference},
 };
 
-/// How long all pools together may take before the daemon serves without the
-/// rest; they are asked again in the background.
+/// How long the records of all pools together may take before the daemon serves without
+/// the rest.
 const POOLS: Duration = Duration::from_secs(4);
+/// How long the pools may take to be there at all; looks go on in the background.
+const THERE: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// Opens the state under `setup.paths.root` and recovers it. Pools that are
@@ -44,7 +46,7 @@ impl Engine {
         let mut state = State::load(&setup)?;
         let damaged = std::mem::take(&mut state.loaded.damaged);
         let engine = Arc::new(state.into_engine(setup, lock, started)?);
-        engine.probe_pools().await;
+        engine.look_at_pools().await;
         engine.name_damaged(&damaged).await?;
         engine.adopt_mounts().await?;
         engine.begin().await;
@@ -61,7 +63,7 @@ impl Engine {
         let lock = prepare(&setup)?;
         Database::set_aside(&setup.paths.root)?;
         let engine = Arc::new(State::load(&setup)?.into_engine(setup, lock, started)?);
-        engine.probe_pools().await;
+        engine.look_at_pools().await;
         // What is mounted is adopted when the records are there: until then every
         // mount would look like one of no volume.
         engine.begin().await;
@@ -105,15 +107,15 @@ impl Engine {
         );
     }
 
-    async fn probe_pools(&self) {
-        let probes: Vec<_> = self
+    async fn look_at_pools(&self) {
+        let looks: Vec<_> = self
             .pools
             .values()
             .cloned()
-            .map(|pool| tokio::spawn(async move { pool.probe().await }))
+            .map(|pool| tokio::spawn(async move { pool.look(THERE).await }))
             .collect();
-        for probe in probes {
-            let _ = tokio::time::timeout(POOLS, probe).await;
+        for look in looks {
+            let _ = look.await;
         }
     }
 }
@@ -188,8 +190,11 @@ impl State {
             let backend = crate::pools::open(name, config)?;
             let known = loaded.pools.get(name).copied();
             let writer = writer.clone();
-            let pool = Pool::new(name, config.clone(), backend, known, host, &host_name, writer);
-            pools.insert(name.clone(), Arc::new(pool));
+            let config = config.clone();
+            let pool = Arc::new_cyclic(|me| {
+                Pool::new(me.clone(), name, config, backend, known, host, &host_name, writer)
+            });
+            pools.insert(name.clone(), pool);
         }
         let mut by_volume: HashMap<VolumeId, Vec<(Key, Reference)>> = HashMap::new();
         let mut epoch = 0;

@@ -1,21 +1,22 @@
 //! One configured pool as the engine sees it: backend, threads, identity.
 
+mod look;
+
 use std::{
-    sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
+    time::Duration,
 };
 
-use berth_api::{Backend, Bytes, Capacity, Error, Health, HostId, Op, PoolId, Report, Result};
+use berth_api::{Backend, Bytes, Capacity, Health, HostId, Op, PoolId, Report, Result};
 
 use super::{shared::Share, threads::Threads, usage::Gauge};
-use crate::{
-    catalog,
-    config::PoolConfig,
-    database::{Transaction, Writer},
-};
+use crate::{catalog, config::PoolConfig, database::Writer};
+use look::Looks;
+pub(super) use look::PATIENCE;
 
-/// How long one probe may take before it counts as "away".
-const PROBE_TIME: Duration = Duration::from_secs(3);
+/// A call into a pool on a server that takes this long has somebody look whether the
+/// server is there.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// One configured pool.
 #[derive(Debug)]
@@ -24,6 +25,11 @@ pub(super) struct Pool {
     pub(super) config: PoolConfig,
     backend: Arc<dyn Backend>,
     threads: Threads,
+    /// Whoever looks whether it is there must not queue behind those who wait for it.
+    looker: Threads,
+    looks: Looks,
+    /// Itself, for what goes on without those who asked for it.
+    me: Weak<Self>,
     /// The trash is emptied on a thread of its own, at the lowest priority.
     walker: Threads,
     /// Content is copied on threads of its own: none of them counts as stuck.
@@ -33,7 +39,6 @@ pub(super) struct Pool {
     host: HostId,
     writer: Writer,
     situation: RwLock<Situation>,
-    probing: tokio::sync::Mutex<Option<Instant>>,
     capacity: Mutex<Option<Capacity>>,
     /// What is known of its own records, where several hosts share it.
     share: Option<Share>,
@@ -46,12 +51,16 @@ struct Situation {
     id: Option<PoolId>,
     /// The identity was confirmed since the start, or why not.
     confirmed: Result<(), String>,
+    /// It was too slow for somebody, and has not been looked at since.
+    doubted: Option<String>,
     /// Records of this pool were recovered since it was confirmed.
     recovered: bool,
 }
 
 impl Pool {
+    #[expect(clippy::too_many_arguments, reason = "each is one thing that a pool has")]
     pub(super) fn new(
+        me: Weak<Self>,
         name: &str,
         config: PoolConfig,
         backend: Arc<dyn Backend>,
@@ -67,26 +76,43 @@ impl Pool {
             config,
             backend,
             threads: Threads::new(name),
+            looker: Threads::looker(name),
+            looks: Looks::default(),
+            me,
             walker: Threads::walkers(name),
             copiers: Threads::copiers(name),
             gauge: Gauge::new(name),
             host,
             writer,
-            situation: RwLock::new(Situation { id: known, confirmed, recovered: false }),
-            probing: tokio::sync::Mutex::new(None),
+            situation: RwLock::new(Situation {
+                id: known,
+                confirmed,
+                doubted: None,
+                recovered: false,
+            }),
             capacity: Mutex::default(),
             share,
         }
     }
 
-    /// Runs a backend call on the pool's threads.
+    /// Runs a backend call on the pool's threads. Where several hosts share the pool, it
+    /// lies on a server: one that keeps a call waiting is looked at meanwhile.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         op: Op,
         call: impl FnOnce(&dyn Backend, &Op) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let backend = self.backend.clone();
-        self.threads.run(move || call(&*backend, &op)).await
+        let answer = self.threads.run(move || call(&*backend, &op));
+        if self.share.is_none() {
+            return answer.await;
+        }
+        tokio::pin!(answer);
+        if let Ok(answer) = tokio::time::timeout(SLOW, &mut answer).await {
+            return answer;
+        }
+        self.begin_look();
+        answer.await
     }
 
     /// Runs work that may take very long on the trash walker's thread.
@@ -148,12 +174,19 @@ impl Pool {
     }
 
     /// The pool counts as away until it was looked at again.
-    pub(super) fn lost(&self, why: &str) {
-        tracing::warn!(pool = self.name, why, "pool is unavailable");
+    fn lost(&self, why: &str) {
+        let mut new = false;
         self.write(|situation| {
+            new = situation.confirmed.is_ok();
             situation.confirmed = Err(why.to_owned());
+            situation.doubted = None;
             situation.recovered = false;
         });
+        if new {
+            tracing::warn!(pool = self.name, why, "pool is unavailable");
+        } else {
+            tracing::debug!(pool = self.name, why, "pool is still unavailable");
+        }
     }
 
     /// Its records could not be recovered yet.
@@ -178,97 +211,11 @@ impl Pool {
 
     /// Whether the pool can be used, from what was last seen; does not block.
     pub(super) fn health(&self) -> Health {
-        match &self.read().confirmed {
-            Err(why) => Health::Unavailable(why.clone()),
-            Ok(()) => self.backend.health(),
+        let Situation { confirmed, doubted, .. } = self.read();
+        match (confirmed, doubted, self.backend.health()) {
+            (Err(why), ..) | (Ok(()), Some(why), Health::Ready) => Health::Unavailable(why),
+            (Ok(()), _, health) => health,
         }
-    }
-
-    /// Confirms the pool's identity where that has not happened or its backend
-    /// lost it since.
-    ///
-    /// # Errors
-    /// `Unavailable` with the reason.
-    pub(super) async fn ready(&self) -> Result<()> {
-        if self.health() == Health::Ready {
-            return Ok(());
-        }
-        self.probe().await;
-        match self.health() {
-            Health::Ready => Ok(()),
-            Health::Unavailable(why) => {
-                Err(Error::unavailable(format!("pool `{}` is unavailable: {why}", self.name))
-                    .with_hint("`berth doctor` says what to do"))
-            }
-        }
-    }
-
-    /// Looks at the identity now, or waits for a look that is under way.
-    pub(super) async fn probe(&self) {
-        let asked = Instant::now();
-        let mut probed = self.probing.lock().await;
-        if probed.is_some_and(|at| at >= asked) {
-            return;
-        }
-        let (expected, host) = (self.id(), self.host);
-        // Before anything is written: what a crash left half written goes.
-        let clean = self.share.is_some() && probed.is_none();
-        let identify = self.run(Op::new(PROBE_TIME), move |backend, op| {
-            let identity = backend.identify(op, expected, host)?;
-            if let Some(records) = backend.records().filter(|_| clean) {
-                records.clean(op, host)?;
-            }
-            Ok(identity)
-        });
-        let found = match tokio::time::timeout(PROBE_TIME, identify).await {
-            Ok(found) => found,
-            Err(_) => Err(Error::unavailable(self.late())),
-        };
-        match found {
-            Ok(found) => self.confirm(found.pool, expected).await,
-            Err(error) => {
-                self.lost(&error.chain());
-                if clean {
-                    // It is cleaned when it is first there.
-                    return;
-                }
-            }
-        }
-        *probed = Some(Instant::now());
-    }
-
-    /// Why a probe took too long: what the backend knows of it, if anything.
-    fn late(&self) -> String {
-        match self.backend.health() {
-            Health::Unavailable(why) => why,
-            Health::Ready => format!("it did not answer in {} s", PROBE_TIME.as_secs()),
-        }
-    }
-
-    async fn confirm(&self, found: PoolId, expected: Option<PoolId>) {
-        if expected.is_none() {
-            let name = self.name.clone();
-            let step = move |tx: &Transaction<'_>| catalog::put_pool(tx, &name, found);
-            if let Err(error) = self.writer.commit(step).await {
-                self.write(|situation| situation.confirmed = Err(error.chain()));
-                return;
-            }
-        }
-        tracing::info!(pool = self.name, id = %found, "pool is ready");
-        self.write(|situation| {
-            situation.id = Some(found);
-            situation.confirmed = Ok(());
-        });
-    }
-
-    /// Writes this host into the pool's identity, and learns it anew.
-    pub(super) async fn take_over(&self) -> Result<()> {
-        let host = self.host;
-        let identity =
-            self.run(Op::new(PROBE_TIME), move |backend, op| backend.take_over(op, host)).await?;
-        self.write(|situation| situation.id = None);
-        self.confirm(identity.pool, None).await;
-        Ok(())
     }
 
     /// Whether its records still have to be recovered; asking settles it.

@@ -22,6 +22,9 @@ use tokio::sync::oneshot;
 
 /// Threads of one pool at most.
 const LIMIT: usize = 16;
+/// Threads that look whether one pool is there: one look at a time, and an operator who
+/// takes the pool over.
+const LOOKERS: usize = 2;
 /// Threads that empty the trash of one pool.
 const WALKERS: usize = 1;
 /// Threads that count what the volumes of one pool take: the counter's, and one
@@ -78,6 +81,11 @@ impl Threads {
     /// Threads for the pool `name`; none is started yet.
     pub(super) fn new(name: &str) -> Self {
         Self::with(pool(name), LIMIT, false)
+    }
+
+    /// The thread that looks whether the pool is there.
+    pub(super) fn looker(name: &str) -> Self {
+        Self::with(pool(name), LOOKERS, false)
     }
 
     /// Threads for work that may take very long and has no hurry.

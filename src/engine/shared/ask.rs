@@ -37,7 +37,7 @@ impl Engine {
                 Ok(Err(error)) => {
                     tracing::info!(pool = pool.name, error = %error.chain(), "ask for `{name}`");
                 }
-                Err(_) => pool.lost(&format!("it did not answer in {} s", PATIENCE.as_secs())),
+                Err(_) => pool.doubt(&format!("it did not answer in {} s", PATIENCE.as_secs())),
             }
         }
     }
@@ -65,7 +65,7 @@ impl Engine {
                     return;
                 }
                 Err(_) => {
-                    pool.lost(&format!("it did not answer in {} s", PATIENCE.as_secs()));
+                    pool.doubt(&format!("it did not answer in {} s", PATIENCE.as_secs()));
                     return;
                 }
             }

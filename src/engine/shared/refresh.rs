@@ -105,7 +105,7 @@ impl Engine {
         let news = tokio::time::timeout(time::CALL, self.news(pool, share)).await;
         let Ok(news) = news else {
             let why = format!("its records could not be read in {} s", time::CALL.as_secs());
-            pool.lost(&why);
+            pool.doubt(&why);
             return Err(Error::unavailable(why));
         };
         let news = news?;
