@@ -135,6 +135,9 @@ fn block(pool: &PoolView) -> Block {
     for (name, value) in &pool.details {
         block.line(name, value.to_string());
     }
+    if let Some(silent) = pool.silent {
+        block.line("silent for", exactly(silent));
+    }
     if pool.stuck > 0 {
         block.line("stuck calls", pool.stuck.to_string());
     }

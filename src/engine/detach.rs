@@ -13,7 +13,7 @@ use std::{
 use berth_api::{Context as _, Error, ErrorKind, Op, Result};
 use berth_host::{
     holders::{self, Holder},
-    mounts::{self, Unmounted},
+    mounts::{self, Mount, Unmounted},
 };
 
 use super::{
@@ -137,18 +137,19 @@ impl Engine {
         let record = volume.record();
         let target = self.mountpoint(record.name.as_str());
         if let Ok(pool) = self.configured(&record.pool) {
+            let remote = pool.share().is_some();
             let call = pool.run(Op::new(time::CALL), move |backend, op| {
-                unmount(&target)?;
+                unmount(&target, remote)?;
                 backend.detach(op, &record.handle)
             });
             call.await?;
         } else {
             // Its pool was taken out of the configuration: the mount is all there is.
-            tokio::task::spawn_blocking(move || unmount(&target))
+            tokio::task::spawn_blocking(move || unmount(&target, true))
                 .await
                 .unwrap_or_else(|_| Err(Error::internal("the unmount panicked")))?;
         }
-        self.let_go(volume).await?;
+        self.let_go_by_and_by(volume).await;
         volume.write(|life| {
             life.mounted = false;
             life.generation += 1;
@@ -208,10 +209,15 @@ impl Engine {
     }
 }
 
-/// Unmounts and removes the folder.
-fn unmount(target: &Path) -> Result<()> {
-    let unmounted =
-        mounts::unmount(target).context(|| format!("unmount `{}`", target.display()))?;
+/// Unmounts and removes the folder; `remote`: what is mounted may lie on a server.
+fn unmount(target: &Path, remote: bool) -> Result<()> {
+    let what = || format!("unmount `{}`", target.display());
+    // The table is dear.
+    let unmounted = if remote && table()?.at(target).is_some_and(Mount::is_remote) {
+        mounts::unmount_remote(target).map_err(|error| error.context(what()))?
+    } else {
+        mounts::unmount(target).context(what)?
+    };
     if unmounted == Unmounted::Busy {
         return Err(Error::busy(format!(
             "`{}` is in use by a process on this host",

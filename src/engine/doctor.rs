@@ -42,6 +42,15 @@ impl Engine {
         findings.extend(self.diagnose_policies());
         self.diagnose_volumes(&mut findings);
         self.diagnose_rests(&mut findings);
+        let undying = berth_host::command::left_alone();
+        if undying > 0 {
+            findings.push(finding(
+                Severity::Warning,
+                "kernel",
+                format!("{undying} programs were killed and cannot die"),
+                Some("they wait for a server or a disk that does not answer; look at dmesg"),
+            ));
+        }
         if !self.sees_other_namespaces() {
             findings.push(finding(
                 Severity::Warning,
@@ -77,11 +86,16 @@ impl Engine {
                 Severity::Error,
                 subject.as_str(),
                 why,
-                Some(&format!(
-                    "mount its disk or correct its path, and it is used again by itself; if it \
-                     came from another host: berth pool rebuild {} --take-over",
-                    pool.name
-                )),
+                Some(&match pool.silence() {
+                    Some(_) => "see whether the server runs and can be reached; Berth looks \
+                                again by itself, and containers that wait go on"
+                        .to_owned(),
+                    None => format!(
+                        "mount its disk or correct its path, and it is used again by itself; if it \
+                         came from another host: berth pool rebuild {} --take-over",
+                        pool.name
+                    ),
+                }),
             )),
             Health::Ready => match pool.capacity().await {
                 Some(capacity) if capacity.free.0 < capacity.total.0 / 20 => findings.push(finding(

@@ -203,7 +203,7 @@ impl Engine {
             tracing::warn!("what is still at rest goes on with the next start");
         }
         // What a shared pool does not take now recovery writes.
-        let _ = tokio::time::timeout(limit / 2, self.write_outcomes()).await;
+        let _ = tokio::time::timeout(limit / 5, self.write_outcomes()).await;
         if tokio::time::timeout(limit / 2, self.writer.flush()).await.is_err() {
             tracing::warn!("the catalog did not answer in time");
         }

@@ -10,14 +10,14 @@
 
 use std::{
     fs, io,
-    os::unix::fs::DirBuilderExt as _,
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use berth_api::{Context as _, Error, ErrorKind, Op, Progress, Result, Source};
-use berth_host::mounts::{self, BindFlags, Table};
+use berth_host::mounts::{self, BindFlags, Shown, Table};
 
 use super::{
     Engine,
@@ -161,8 +161,7 @@ impl Engine {
         let mut job = None;
         let result = self.attach(volume, &mut job).await;
         if result.is_err() && !volume.read(|life| life.mounted) {
-            // What cannot be taken back now is when the pool is recovered.
-            let _ = self.let_go(volume).await;
+            self.let_go_by_and_by(volume).await;
         }
         volume.write(|life| {
             life.waiting = None;
@@ -209,9 +208,13 @@ impl Engine {
                 job.as_ref().map_or_else(|| Op::new(time::CALL), |job| job.op.extended(time::CALL));
             op.check()?;
             let (handle, target) = (record.handle.clone(), target.clone());
+            // What lies on a server may have become stale.
+            let used = pool.share().map(|_| volume.read(Life::is_referenced));
             let call = pool.run(op.clone(), move |backend, op| {
                 Ok(match backend.attach(op, &handle)? {
-                    Progress::Ready(source) => Progress::Ready(mount_source(&source, &target)?),
+                    Progress::Ready(source) => {
+                        Progress::Ready(mount_source(&source, &target, used)?)
+                    }
                     Progress::Pending { after, because } => Progress::Pending { after, because },
                 })
             });
@@ -290,11 +293,17 @@ fn key(client: Client, id: &str) -> Result<Key> {
 
 /// Makes `source` visible at `target`. The folder exists only while something
 /// is mounted there, so that a missing mount makes Docker fail instead of
-/// writing beneath it.
-fn mount_source(source: &Source, target: &Path) -> Result<()> {
+/// writing beneath it. `used`: a container has what is mounted there, where that may
+/// have become stale.
+fn mount_source(source: &Source, target: &Path, used: Option<bool>) -> Result<()> {
     let Source::Directory { directory, path } = source else {
         return Err(Error::unsupported("only directories can be mounted"));
     };
+    if let Some(used) = used
+        && !make_way(target, directory, used)?
+    {
+        return Ok(());
+    }
     // The bare folder has an inode of its own, so this is true through a mount only.
     if mounts::shows(target, directory).unwrap_or(false) {
         return Ok(());
@@ -315,6 +324,28 @@ fn mount_source(source: &Source, target: &Path) -> Result<()> {
         let _ = remove_folder(target);
     }
     mounted
+}
+
+/// Takes down what a server knows no more, so that `directory` can be mounted; `false` if
+/// that is mounted already.
+fn make_way(target: &Path, directory: &OwnedFd, used: bool) -> Result<bool> {
+    let what = || format!("look at `{}`", target.display());
+    match mounts::shown(target, directory).context(what)? {
+        Shown::It => return Ok(false),
+        Shown::Nothing | Shown::Other(_) => {}
+        Shown::Stale if used => {
+            return Err(Error::unavailable(format!(
+                "its server knows what is mounted at `{}` no more (stale file handle)",
+                target.display()
+            ))
+            .with_hint("stop all containers that use the volume, then start them again"));
+        }
+        Shown::Stale => {
+            tracing::warn!(target = %target.display(), "stale: mounted anew");
+            mounts::detach_remote(target)?;
+        }
+    }
+    Ok(true)
 }
 
 /// Makes the mountpoint's folder; whether it is new.

@@ -209,10 +209,19 @@ impl Pool {
         self.threads.stuck()
     }
 
+    /// How long the server that it lies on has not answered, where that is so.
+    pub(super) fn silence(&self) -> Option<Duration> {
+        self.backend.silence()
+    }
+
     /// Whether the pool can be used, from what was last seen; does not block.
     pub(super) fn health(&self) -> Health {
         let Situation { confirmed, doubted, .. } = self.read();
         match (confirmed, doubted, self.backend.health()) {
+            // It says for how long by now.
+            (Err(_), _, Health::Unavailable(why)) if self.silence().is_some() => {
+                Health::Unavailable(why)
+            }
             (Err(why), ..) | (Ok(()), Some(why), Health::Ready) => Health::Unavailable(why),
             (Ok(()), _, health) => health,
         }

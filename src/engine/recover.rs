@@ -263,6 +263,14 @@ impl Engine {
                 .map_or(true, |holders| holders.iter().any(|holders| !holders.is_empty()));
         if held {
             tracing::warn!(folder = %folder.display(), "a mount of no volume is in use");
+        } else if mount.is_remote() {
+            // With its server away it takes its time, and nobody waits for it.
+            let folder = folder.to_owned();
+            tokio::task::spawn_blocking(move || {
+                if matches!(mounts::unmount_remote(&folder), Ok(Unmounted::Done)) {
+                    let _ = remove_folder(&folder);
+                }
+            });
         } else if matches!(mounts::unmount(folder), Ok(Unmounted::Done)) {
             let _ = remove_folder(folder);
             tracing::info!(folder = %folder.display(), "took down a mount of no volume");

@@ -184,6 +184,7 @@ impl Engine {
             total: capacity.map(|capacity| capacity.total),
             free: capacity.map(|capacity| capacity.free),
             trash: pool.config.trash.as_secs(),
+            silent: pool.silence().map(|silence| silence.as_secs()),
             stuck: pool.stuck(),
             details: details.into_iter().collect(),
             capabilities: pool_capabilities(pool),
@@ -206,6 +207,7 @@ impl Engine {
             total: None,
             free: None,
             trash: 0,
+            silent: None,
             stuck: 0,
             details: BTreeMap::new(),
             capabilities: Vec::new(),
@@ -292,6 +294,17 @@ impl Engine {
         gauge("berth_pool_ready", "Whether the pool can be used.", &ready);
         let stuck = by_pool(&Pool::stuck);
         gauge("berth_pool_stuck_calls", "Calls into the pool that are stuck.", &stuck);
+        let silent = by_pool(&|pool| pool.silence().map_or(0, |silence| silence.as_secs().max(1)));
+        gauge(
+            "berth_pool_silent_seconds",
+            "How long the server of the pool has not answered; 0 while it does.",
+            &silent,
+        );
+        gauge(
+            "berth_undying_programs",
+            "Programs that were killed and that the kernel still holds.",
+            &one(berth_host::command::left_alone()),
+        );
         let faulty = by_pool(&|pool| {
             let mut faulty = 0;
             self.index.for_each_live(|_, volume| {

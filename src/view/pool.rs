@@ -34,6 +34,9 @@ pub struct PoolView {
     pub free: Option<Bytes>,
     /// Seconds that a removed volume stays in the trash.
     pub trash: u64,
+    /// Seconds since its server has not answered, where it lies on one and that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<u64>,
     /// Calls into the backend that are stuck in the kernel now.
     pub stuck: u64,
     /// What its backend says of it besides: properties by name.

@@ -133,6 +133,13 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// not block.
     fn health(&self) -> Health;
 
+    /// How long the server that the pool lies on has not answered, if that is so, from
+    /// what this backend last saw; does not block. [`health`](Self::health) then says
+    /// which server.
+    fn silence(&self) -> Option<Duration> {
+        None
+    }
+
     /// How full the pool is; may block for a moment.
     ///
     /// # Errors

@@ -123,6 +123,13 @@ fn bury(mut child: Child) {
     }
 }
 
+/// How many programs were killed that the kernel does not let die yet.
+pub fn left_alone() -> u64 {
+    let mut undead = undead();
+    undead.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    undead.len() as u64
+}
+
 /// Killed programs that the kernel still holds.
 fn undead() -> MutexGuard<'static, Vec<Child>> {
     static UNDEAD: Mutex<Vec<Child>> = Mutex::new(Vec::new());

@@ -2,6 +2,7 @@
 
 mod detached;
 mod device;
+mod remote;
 mod table;
 
 use std::{
@@ -18,7 +19,10 @@ use nix::{
 };
 
 pub(crate) use self::device::read_unseen;
-pub use self::table::{Mount, Table};
+pub use self::{
+    remote::{detach_remote, unmount_remote},
+    table::{Mount, Table},
+};
 use crate::failpoint;
 
 /// Flags of a bind mount.
@@ -107,11 +111,16 @@ pub fn unmount(target: &Path) -> io::Result<Unmounted> {
 /// # Errors
 /// The kernel's; `NotFound` if it is mounted nowhere in this namespace.
 pub fn of(file: impl AsFd) -> io::Result<Mount> {
+    let id = id_of(file)?;
+    Table::read()?.by_id(id).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// The id of the mount that the open `file` was reached through.
+fn id_of(file: impl AsFd) -> io::Result<u64> {
     let info = format!("/proc/thread-self/fdinfo/{}", file.as_fd().as_raw_fd());
     let info = std::fs::read_to_string(info)?;
     let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"));
-    let id = id.and_then(|id| id.trim().parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
-    Table::read()?.by_id(id).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    Ok(id.and_then(|id| id.trim().parse().ok()).ok_or(io::ErrorKind::InvalidData)?)
 }
 
 /// Whether the directory open as `directory` is what is mounted at `mount`:
@@ -123,6 +132,42 @@ pub fn shows(mountpoint: &Path, directory: impl AsFd) -> io::Result<bool> {
     let there = fstatat(AT_FDCWD, mountpoint, AtFlags::AT_SYMLINK_NOFOLLOW)?;
     let open = fstat(directory)?;
     Ok((there.st_dev, there.st_ino) == (open.st_dev, open.st_ino))
+}
+
+/// What is to be seen at a mountpoint of a directory on a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing is mounted there.
+    Nothing,
+    /// The directory.
+    It,
+    /// A directory that the server knows no more, or one of a mount that was replaced:
+    /// whether that one's server answers is not tried.
+    Stale,
+    /// Something else.
+    Other(Mount),
+}
+
+/// What is mounted at `mountpoint`, where `directory` should be, which is open. Asks a
+/// server only if it is the one that has just opened it.
+///
+/// # Errors
+/// The kernel's; whatever the mount table says.
+pub fn shown(mountpoint: &Path, directory: impl AsFd) -> io::Result<Shown> {
+    let table = Table::read()?;
+    let Some(mount) = table.at(mountpoint).cloned() else { return Ok(Shown::Nothing) };
+    let own = id_of(&directory)?;
+    let own = table.by_id(own).ok_or(io::ErrorKind::NotFound)?;
+    if mount.device != own.device {
+        let before = mount.is_remote() && own.is_remote() && mount.source == own.source;
+        return Ok(if before { Shown::Stale } else { Shown::Other(mount) });
+    }
+    match shows(mountpoint, directory) {
+        Ok(true) => Ok(Shown::It),
+        Ok(false) => Ok(Shown::Other(mount)),
+        Err(error) if error.raw_os_error() == Some(libc::ESTALE) => Ok(Shown::Stale),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

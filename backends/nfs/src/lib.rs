@@ -23,6 +23,7 @@
 //! | module | noun |
 //! |---|---|
 //! | `export` | what the configuration says of it |
+//! | `gate` | who lets calls through to the mounts |
 //! | `options` | mount options that may be given, and what the two mounts get |
 //! | `mounting` | the programs that mount, look, flush and unmount |
 //! | `mounts` | the two mounts |
@@ -30,6 +31,7 @@
 //! | `silence` | since when the server has not answered |
 
 mod export;
+mod gate;
 mod mounting;
 mod mounts;
 pub mod options;

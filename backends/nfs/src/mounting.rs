@@ -20,8 +20,13 @@ use crate::export::{Export, Version};
 
 /// How long one attempt to mount may take.
 const MOUNT: Duration = Duration::from_secs(8);
-/// How long a look at a mount may take before the server counts as silent.
-pub(crate) const LOOK: Duration = Duration::from_secs(2);
+/// How long all attempts for one mount may take, whatever addresses a name has.
+const ATTEMPTS: Duration = Duration::from_secs(10);
+/// How long a look at a mount may take before the server counts as silent: long enough
+/// for one under load, and short beside the 24 s in which a Mount is answered.
+const LOOK: Duration = Duration::from_secs(4);
+/// What a server says that does not know our handles.
+pub(crate) const STALE: &str = "stale file handle";
 /// How long detaching may take; it asks no server.
 const DETACH: Duration = Duration::from_secs(5);
 
@@ -72,9 +77,15 @@ pub(crate) fn mount(
 ) -> Result<(Version, IpAddr)> {
     let mut last =
         Error::unavailable(format!("no address is known of the NFS server {}", export.server()));
+    let end = Instant::now() + ATTEMPTS;
     for address in addresses {
         for version in versions {
-            match mount_once(export, path, *version, &options(*version, *address)) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(last);
+            }
+            let options = options(*version, *address);
+            match mount_once(export, path, *version, &options, MOUNT.min(left)) {
                 Ok(()) => return Ok((*version, *address)),
                 Err(error) => {
                     let older = is_about_the_version(&error);
@@ -90,7 +101,13 @@ pub(crate) fn mount(
     Err(last)
 }
 
-fn mount_once(export: &Export, path: &Path, version: Version, options: &str) -> Result<()> {
+fn mount_once(
+    export: &Export,
+    path: &Path,
+    version: Version,
+    options: &str,
+    limit: Duration,
+) -> Result<()> {
     let source = export.source();
     let arguments = [
         "-i".as_ref(),
@@ -103,7 +120,7 @@ fn mount_once(export: &Export, path: &Path, version: Version, options: &str) -> 
         source.as_ref(),
         path.as_os_str(),
     ];
-    command::run("mount", &arguments, "mount", MOUNT).map(drop).map_err(|error| {
+    command::run("mount", &arguments, "mount", limit).map(drop).map_err(|error| {
         match error.kind() {
             ErrorKind::Internal => {
                 Error::unavailable(format!("mount `{source}`")).with_source(error)
@@ -119,6 +136,11 @@ fn is_about_the_version(error: &Error) -> bool {
     ["Protocol not supported", "requested NFS version", "Invalid argument"]
         .iter()
         .any(|text| said.contains(text))
+}
+
+/// Why a server counts as silent.
+pub(crate) fn no_answer() -> String {
+    format!("no answer in {} s", LOOK.as_secs())
 }
 
 /// Looks at the top of a mount.

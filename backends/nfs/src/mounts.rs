@@ -57,10 +57,7 @@ impl Mounts {
                     continue;
                 }
                 Look::Silent => {
-                    return Err(Error::unavailable(format!(
-                        "no answer in {} s",
-                        mounting::LOOK.as_secs()
-                    )));
+                    return Err(Error::unavailable(mounting::no_answer()));
                 }
             }
             found.there.push(path);
@@ -103,6 +100,25 @@ impl Mounts {
     pub(crate) fn version(&self) -> Result<Option<Version>> {
         let table = Table::read().context(|| "read the mount table")?;
         Ok(table.at(&self.data).and_then(|mount| version(&mount.super_options)))
+    }
+
+    /// Where volumes are still mounted from a mount of this export that was replaced
+    /// since: what is there is of no use any more.
+    ///
+    /// # Errors
+    /// `Internal` if the mount table cannot be read.
+    pub(crate) fn left_behind(&self) -> Result<Vec<PathBuf>> {
+        let table = Table::read().context(|| "read the mount table")?;
+        let source = self.export.source();
+        let ours = |path: &Path| path.parent() == self.data.parent();
+        let (own, others): (Vec<_>, Vec<_>) = table
+            .mounts
+            .iter()
+            .filter(|mount| mount.is_remote() && mount.source == source)
+            .partition(|mount| ours(&mount.mountpoint));
+        let volumes = others.into_iter().filter(|mount| mount.root.starts_with("/volumes"));
+        let left = volumes.filter(|mount| own.iter().all(|own| own.device != mount.device));
+        Ok(left.map(|mount| mount.mountpoint.clone()).collect())
     }
 
     /// Takes away a mount of ours that is of another export than is configured now.

@@ -12,10 +12,11 @@ use berth_api::{
     Context as _, Detail, Error, Health, Notice, Op, Report, Result, Source, VolumeId,
 };
 use berth_host::beneath::{Dir, Stat};
-use berth_tree::{Directories, Gate as _, Place, Sharing, Tree};
+use berth_tree::{Directories, Place, Sharing, Tree};
 
 use crate::{
     export::Export,
+    gate::Watch,
     mounting,
     mounts::Mounts,
     silence::{Silence, is_of_the_server},
@@ -52,7 +53,7 @@ impl Share {
         let silence = Arc::new(Silence::new(&export));
         let mounts = Mounts::new(export, place);
         let tree = Tree::shared(name, &mounts.control, Sharing { coherent: false })
-            .behind(silence.clone());
+            .behind(Arc::new(Watch::new(silence.clone(), mounts.control.clone())));
         let (busy, rested, seen) = (Mutex::default(), Condvar::new(), Mutex::default());
         Directories::at(Self { mounts, silence, busy, rested, seen }, tree)
     }
@@ -140,6 +141,10 @@ impl Place for Share {
         self.silence.health()
     }
 
+    fn silence(&self) -> Option<Duration> {
+        self.silence.lasting()
+    }
+
     fn show(&self, op: &Op, id: VolumeId, directory: OwnedFd, path: PathBuf) -> Result<Source> {
         op.check()?;
         let shown = self.through_data(id, &directory).map_err(|error| self.explain(error))?;
@@ -179,6 +184,17 @@ impl Place for Share {
         report.details.push(("export".to_owned(), Detail::Text(self.mounts.export.to_string())));
         if let Some(version) = self.mounts.version()? {
             report.details.push(("version".to_owned(), Detail::Text(version.as_str().to_owned())));
+        }
+        let left = self.mounts.left_behind()?;
+        if !left.is_empty() {
+            let points: Vec<_> = left.iter().map(|point| point.display().to_string()).collect();
+            report.notices.push(Notice::warning(
+                format!(
+                    "the server knows these mounts no more, and the export was mounted anew: {}",
+                    points.join(", ")
+                ),
+                "restart the containers that use them",
+            ));
         }
         if self.mounts.export.options().may_lose_writes() {
             report.notices.push(Notice::warning(

@@ -7,8 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use berth_api::{Error, ErrorKind, Health, Result};
-use berth_tree::Gate;
+use berth_api::{Error, ErrorKind, Health};
 
 use crate::export::Export;
 
@@ -29,7 +28,14 @@ const OF_THE_SERVER: [i32; 8] = [
 #[derive(Debug)]
 pub(crate) struct Silence {
     export: String,
-    since: Mutex<Option<Since>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    since: Option<Since>,
+    /// When it last answered anything.
+    heard: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,24 +47,47 @@ struct Since {
 impl Silence {
     /// It is not known to be away.
     pub(crate) fn new(export: &Export) -> Self {
-        Self { export: export.to_string(), since: Mutex::default() }
+        Self { export: export.to_string(), known: Mutex::default() }
     }
 
     /// The server has answered.
     pub(crate) fn broken(&self) {
-        *self.lock() = None;
+        *self.lock() = Known { since: None, heard: Some(Instant::now()) };
+    }
+
+    /// A call was answered. Of one that is known to be away that says nothing: it may
+    /// have been on its way for long.
+    pub(crate) fn heard(&self) {
+        self.lock().heard = Some(Instant::now());
+    }
+
+    /// Whether it has answered anything so lately.
+    pub(crate) fn was_heard_within(&self, time: Duration) -> bool {
+        self.lock().heard.is_some_and(|heard| heard.elapsed() < time)
+    }
+
+    /// Notes a silence if that is what an error says.
+    pub(crate) fn failed(&self, error: &Error) {
+        if let Some(code) = is_of_the_server(error) {
+            self.noted(io::Error::from_raw_os_error(code).to_string());
+        }
+    }
+
+    /// How long it has been silent, if it is.
+    pub(crate) fn lasting(&self) -> Option<Duration> {
+        self.lock().since.as_ref().map(|since| since.begun.elapsed())
     }
 
     /// The server has not, since now unless it was silent before.
     pub(crate) fn noted(&self, why: impl Into<String>) {
-        let mut silence = self.lock();
-        let begun = silence.as_ref().map_or_else(Instant::now, |since| since.begun);
-        *silence = Some(Since { begun, why: why.into() });
+        let mut known = self.lock();
+        let begun = known.since.as_ref().map_or_else(Instant::now, |since| since.begun);
+        known.since = Some(Since { begun, why: why.into() });
     }
 
     /// Whether the pool can be used, as far as the server is concerned.
     pub(crate) fn health(&self) -> Health {
-        match &*self.lock() {
+        match &self.lock().since {
             None => Health::Ready,
             Some(since) => Health::Unavailable(since.told(&self.export)),
         }
@@ -66,7 +95,7 @@ impl Silence {
 
     /// What a call says that cannot be made now.
     pub(crate) fn error(&self) -> Option<Error> {
-        let told = self.lock().as_ref().map(|since| since.told(&self.export))?;
+        let told = self.lock().since.as_ref().map(|since| since.told(&self.export))?;
         Some(
             Error::unavailable(told).with_hint(
                 "containers that use its volumes wait; they go on when the server is back",
@@ -74,21 +103,9 @@ impl Silence {
         )
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Since>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         // Every change is one assignment.
-        self.since.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Gate for Silence {
-    fn pass(&self) -> Result<()> {
-        self.error().map_or(Ok(()), Err)
-    }
-
-    fn failed(&self, error: &Error) {
-        if let Some(code) = is_of_the_server(error) {
-            self.noted(io::Error::from_raw_os_error(code).to_string());
-        }
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,17 +151,20 @@ mod tests {
         let silence = Silence::new(&export.expect("valid"));
         assert_eq!(silence.health(), Health::Ready);
         silence.noted("timed out");
-        let begun = silence.lock().clone().expect("noted").begun;
+        let begun = silence.lock().since.clone().expect("noted").begun;
         silence.noted("refused");
-        let since = silence.lock().clone().expect("noted");
+        let since = silence.lock().since.clone().expect("noted");
         assert_eq!((since.begun, since.why.as_str()), (begun, "refused"));
         let error = silence.error().expect("silent").to_string();
         assert!(
             error.starts_with("the NFS server of `nas:/x` has not answered for 0 s: refused"),
             "{error}"
         );
+        silence.heard();
+        assert!(silence.error().is_some(), "an answer of before does not end it");
         silence.broken();
         assert!(silence.error().is_none());
+        assert!(silence.was_heard_within(Duration::from_secs(60)));
     }
 
     #[test]

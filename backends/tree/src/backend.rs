@@ -1,6 +1,8 @@
 //! A pool of directory volumes, in the words of [`Backend`]: the same for every
 //! place that a tree may lie in.
 
+use std::time::Duration;
+
 use berth_api::{
     Backend, Bytes, Capacity, Change, Content, Error, Fill, Found, Growth, Handle, Health, HostId,
     Label, Observed, Op, PoolId, PoolIdentity, Progress, Report, Resize, Result, SharedRecords,
@@ -155,6 +157,10 @@ impl<P: Place> Backend for Directories<P> {
             Health::Ready => self.tree.health(),
             away @ Health::Unavailable(_) => away,
         }
+    }
+
+    fn silence(&self) -> Option<Duration> {
+        self.place.silence()
     }
 
     fn capacity(&self, op: &Op) -> Result<Capacity> {

@@ -1,6 +1,6 @@
 //! Where a tree lies, and what must be done so that it can be used there.
 
-use std::{fmt::Debug, os::fd::OwnedFd, path::PathBuf};
+use std::{fmt::Debug, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 use berth_api::{Capacity, Error, Growth, Health, Op, Report, Result, Source, VolumeId};
 
@@ -8,11 +8,14 @@ use crate::Tree;
 
 /// Whoever knows that a place is away, before anybody touches it and waits.
 pub trait Gate: Debug + Send + Sync + 'static {
-    /// Lets a call begin; does not block.
+    /// Lets a call begin; may take as long as a look, never as long as the place is away.
     ///
     /// # Errors
     /// `Unavailable` while the place is known to be away.
     fn pass(&self) -> Result<()>;
+
+    /// Hears that the place has just answered.
+    fn answered(&self) {}
 
     /// Hears why a call could not reach the tree.
     fn failed(&self, error: &Error);
@@ -39,6 +42,11 @@ pub trait Place: Debug + Send + Sync + 'static {
     /// Whether the place can be used now, from what was last seen; does not block.
     fn health(&self) -> Health {
         Health::Ready
+    }
+
+    /// How long nobody has answered there, where that is known; does not block.
+    fn silence(&self) -> Option<Duration> {
+        None
     }
 
     /// What is mounted for a container, given the content as the tree opened it.

@@ -148,19 +148,23 @@ impl Tree {
     /// # Errors
     /// `Unavailable`, naming the pool.
     pub(crate) fn opened(&self) -> Result<Opened> {
-        if let Some(gate) = &self.gate {
-            gate.pass().map_err(|error| self.named(error))?;
-        }
         let Some(accepted) = self.seen().accepted.clone() else {
             return Err(self.named(Error::unavailable("its identity was not checked yet")));
         };
+        if let Some(gate) = &self.gate {
+            gate.pass().map_err(|error| self.named(error))?;
+        }
         let lost = |error: &Error| {
             self.lost(error);
             if let Some(gate) = &self.gate {
                 gate.failed(error);
             }
         };
-        self.compared(&accepted).inspect_err(lost).map_err(|error| self.named(error))
+        let opened = self.compared(&accepted).inspect_err(lost);
+        if let (Ok(_), Some(gate)) = (&opened, &self.gate) {
+            gate.answered();
+        }
+        opened.map_err(|error| self.named(error))
     }
 
     fn compared(&self, accepted: &Accepted) -> Result<Opened> {

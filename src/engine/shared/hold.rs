@@ -143,6 +143,16 @@ impl Engine {
         .await
     }
 
+    /// The same; what cannot be taken back now is when the pool is recovered.
+    pub(in crate::engine) async fn let_go_by_and_by(&self, volume: &Volume) {
+        let Err(error) = self.let_go(volume).await else { return };
+        let record = volume.record();
+        tracing::info!(volume = %record.name, error = %error.chain(), "let go later");
+        if let Some((pool, _)) = self.sharing(&record) {
+            pool.recover_later();
+        }
+    }
+
     /// Clears what earlier boots, and crashes of this one, left of this host in a
     /// shared pool.
     ///

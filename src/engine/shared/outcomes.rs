@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use berth_api::{ErrorKind, Op, Result, VolumeId};
+use berth_api::{ErrorKind, Health, Op, Result, VolumeId};
 
 use super::{
     Share,
@@ -92,10 +92,11 @@ impl Engine {
         }
     }
 
-    /// Waits until nothing is due any more.
+    /// Waits until nothing is due any more in pools that are there.
     pub(in crate::engine) async fn write_outcomes(&self) {
-        for share in self.pools.values().filter_map(|pool| pool.share()) {
-            while !share.known().due.is_empty() {
+        for pool in self.pools.values() {
+            let Some(share) = pool.share() else { continue };
+            while !share.known().due.is_empty() && pool.health() == Health::Ready {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }

@@ -1,0 +1,135 @@
+//! Packets are dropped: nobody says that the server is away.
+
+use std::{thread, time::Duration};
+
+use serde_json::json;
+
+use crate::{
+    ANSWERED, BACK, Scene, at_once, refused,
+    support::poll::{self, SOON},
+    timed,
+    writer::Writer,
+};
+
+/// Mounts at once, many more than a pool has threads.
+const MANY: usize = 200;
+
+#[test]
+fn a_dropped_server_hurts_only_its_own_volumes_and_is_used_again_by_itself() {
+    let scene = Scene::new("nfs-dropped");
+    let plugin = scene.plugin();
+    for name in ["db", "idle", "more"] {
+        scene.volume(name);
+    }
+    plugin.create("web", &json!({})).expect("made");
+    let point = plugin.mount("db", "container").expect("mounted");
+    let writer = Writer::start(&point, scene.stage.join("acknowledged"));
+    plugin.mount("idle", "one").expect("mounted");
+    writer.goes_on(SOON);
+    let before = scene.mount_elsewhere();
+    let load = scene.load();
+
+    scene.server.drop_packets();
+    // The kernel would keep this one for 20 s and more.
+    let error = refused("the first Mount", || plugin.mount("more", "first"));
+    scene.tells(&error);
+    let error = refused("a later Mount", || plugin.mount("more", "later"));
+    scene.tells(&error);
+    let error = refused("Create", || plugin.create("new", &json!({"pool": "nas"})));
+    scene.tells(&error);
+    // Not the first: that one may find out.
+    let _ = plugin.get("missing");
+    for number in 0..50 {
+        assert_eq!(at_once("Get", || plugin.get("db")).expect("it is there")["Name"], "db");
+        at_once("a miss", || plugin.get(&format!("missing-{number}"))).expect_err("nobody's");
+        assert_eq!(at_once("List", || plugin.list()).len(), 4);
+        assert_eq!(at_once("Path", || plugin.path("db")).expect("it is mounted"), point);
+    }
+    at_once("Unmount", || plugin.unmount("idle", "one")).expect("answered");
+    at_once("Create elsewhere", || plugin.create("other", &json!({}))).expect("made");
+    at_once("Remove elsewhere", || plugin.remove("other")).expect("removed");
+    assert_eq!(scene.pool()["state"], "unavailable");
+    assert!(scene.metric("berth_pool_silent_seconds{pool=\"nas\"}") > 0);
+    let stopped = writer.acknowledged();
+
+    let slowest = many(&scene);
+    println!("{MANY} Mounts: the slowest took {slowest:?}");
+    assert_eq!(scene.metric("berth_pool_stuck_calls{pool=\"nas\"}"), 0, "a call got through");
+    let after = scene.mount_elsewhere();
+    println!("a Mount elsewhere: {before:?} before, {after:?} after");
+    assert!(after < before * 5 + Duration::from_millis(100), "{before:?} became {after:?}");
+    poll::holds("the idle volume is unmounted", SOON, || {
+        let point = scene.daemon.setup.root.join("mounts/idle");
+        scene.daemon.mounts().iter().all(|mount| mount.point != point)
+    });
+
+    assert!(writer.acknowledged() <= stopped + 1, "it did not wait");
+    scene.server.pass_packets();
+    let ((), took) = timed(|| scene.is_back());
+    println!("back after {took:?}");
+    writer.goes_on(BACK);
+    plugin.mount("more", "again").expect("mounted");
+    plugin.mount("idle", "again").expect("mounted");
+    plugin.create("new", &json!({"pool": "nas"})).expect("made");
+    writer.has_lost_nothing(&point.join("lines"));
+    poll::holds("threads and programs end", SOON, || {
+        let now = scene.load();
+        now.0 <= load.0 + 4 && now.1 <= load.1
+    });
+    assert_eq!(scene.metric("berth_undying_programs"), 0);
+}
+
+/// The slowest of many Mounts, each of which is refused in time.
+fn many(scene: &Scene) -> Duration {
+    thread::scope(|scope| {
+        let calls: Vec<_> = (0..MANY)
+            .map(|number| {
+                let plugin = scene.plugin();
+                let name = if number % 2 == 0 { "more" } else { "idle" };
+                scope.spawn(move || timed(|| plugin.mount(name, &format!("id-{number}"))))
+            })
+            .collect();
+        let answers = calls.into_iter().map(|call| call.join().expect("an answer"));
+        answers
+            .map(|(answer, took)| {
+                scene.tells(&answer.expect_err("nobody is there"));
+                assert!(took < ANSWERED, "a Mount took {took:?}");
+                took
+            })
+            .max()
+            .expect("many")
+    })
+}
+
+/// Also the one that was on its way when the server went.
+#[test]
+fn the_stop_does_not_wait_for_a_dropped_server() {
+    let mut scene = Scene::new("nfs-stop");
+    let plugin = scene.plugin();
+    for number in 0..20 {
+        scene.volume(&format!("db-{number}"));
+    }
+    let held = plugin.mount("db-0", "container").expect("mounted");
+    scene.server.drop_packets();
+    let calls: Vec<_> = (1..20)
+        .map(|number| {
+            let body = json!({"Name": format!("db-{number}"), "ID": "one"}).to_string();
+            let plugin = scene.plugin();
+            thread::spawn(move || plugin.raw("VolumeDriver.Mount", body.as_bytes()))
+        })
+        .collect();
+    plugin.unmount("db-0", "container").expect("answered");
+    let (status, took) = timed(|| scene.daemon.stop());
+    println!("the stop took {took:?}");
+    assert!(status.success(), "{status}");
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
+    for call in calls {
+        if let Ok(reply) = call.join().expect("an end") {
+            assert_ne!(reply.json()["Err"].as_str().unwrap_or_default(), "", "{}", reply.text());
+        }
+    }
+    scene.server.pass_packets();
+    scene.daemon.restart();
+    scene.is_back();
+    assert_eq!(plugin.mount("db-0", "again").expect("mounted"), held);
+}
