@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use berth_api::{Bytes, Change, Error, Method, Op, Progress, Result, SnapshotId};
+use berth_api::{Change, Error, Estimate, Method, Op, Progress, Result, SnapshotId};
 use tokio::sync::OwnedRwLockReadGuard;
 
 use super::{
@@ -65,7 +65,7 @@ impl Engine {
         &self,
         origin: &catalog::Origin,
         pool: &Arc<Pool>,
-    ) -> Result<Option<Bytes>> {
+    ) -> Result<Option<Estimate>> {
         let volume = self.volume_of(origin)?;
         self.cost(&volume, origin.snapshot, pool, Op::new(time::CALL)).await
     }
@@ -80,7 +80,7 @@ impl Engine {
         snapshot: Option<SnapshotId>,
         pool: &Pool,
         op: Op,
-    ) -> Result<Option<Bytes>> {
+    ) -> Result<Option<Estimate>> {
         let record = volume.record();
         let name = record.name.clone();
         let estimate = pool
@@ -102,7 +102,7 @@ impl Engine {
             .with_hint(
                 "free some space; on XFS with reflink or Btrfs copies share their data: see `berth doctor`",
             )),
-            _ => Ok(Some(estimate.bytes)),
+            _ => Ok(Some(estimate)),
         }
     }
 

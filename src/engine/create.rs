@@ -191,8 +191,8 @@ impl Engine {
         let volume = Volume::new(record);
         let _lock = volume.lock().await;
         let job = origin.as_ref().map(|_| self.job_of(CREATE, &volume));
-        if let (Some(job), Some(bytes)) = (&job, copied) {
-            announce(job, bytes);
+        if let (Some(job), Some(copy)) = (&job, copied) {
+            announce(job, &copy);
         }
         match self.effect(&volume, pool, &op, job, Some(pilot)).await {
             Ok(()) => Ok(()),

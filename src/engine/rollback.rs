@@ -92,8 +92,8 @@ impl Engine {
         to: &Snapshot,
         job: &Job,
     ) -> Result<String> {
-        if let Some(bytes) = self.cost(volume, Some(to.sidecar.id), pool, job.op.clone()).await? {
-            announce(job, bytes);
+        if let Some(copy) = self.cost(volume, Some(to.sidecar.id), pool, job.op.clone()).await? {
+            announce(job, &copy);
         }
         let like = format!("`{}` was", to.sidecar.name);
         let handle = to.handle.clone();

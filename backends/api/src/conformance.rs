@@ -30,6 +30,7 @@ pub mod strays;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
+    io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -49,6 +50,15 @@ pub trait Stage: Send + 'static {
 
     /// The backend on that place, as after a start of the daemon.
     fn open(&self) -> Box<dyn Backend>;
+
+    /// Reads a file of opened content as a backup does, where that is not simply by
+    /// opening it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn read(path: &Path) -> io::Result<String> {
+        fs::read_to_string(path)
+    }
 }
 
 /// A stage whose pool is a directory.

@@ -67,7 +67,7 @@ pub use resize::{Resize, Usage};
 pub use sidecar::{Layout, Sidecar};
 pub use size::Bytes;
 pub use snapshot::{
-    Consistency, Estimate, FoundSnapshot, Method, Origin, SnapshotId, SnapshotName,
+    Carrier, Consistency, Estimate, FoundSnapshot, Method, Origin, SnapshotId, SnapshotName,
     SnapshotSidecar, Snapshots,
 };
 pub use volume::{VolumeId, VolumeName, VolumeSpec};

@@ -96,6 +96,11 @@ impl Export {
         self.server.to_string()
     }
 
+    /// What is exported, as the server calls it.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The addresses of the server; a name is looked up, which may take seconds.
     ///
     /// # Errors

@@ -9,13 +9,13 @@ use std::{
 };
 
 use berth_api::{
-    Context as _, Detail, Error, Health, Notice, Op, Report, Result, Source, VolumeId,
+    Carrier, Context as _, Detail, Error, Health, Notice, Op, Report, Result, Source, VolumeId,
 };
 use berth_host::beneath::{Dir, Stat};
 use berth_tree::{Directories, Place, Sharing, Tree};
 
 use crate::{
-    export::Export,
+    export::{Export, Version},
     gate::Watch,
     mounting,
     mounts::Mounts,
@@ -45,6 +45,11 @@ pub struct Share {
 struct Seen {
     /// What root writes belongs to somebody else.
     squashed: bool,
+    /// The server's file system shares data, and the version that is mounted has a call
+    /// for that.
+    shares: bool,
+    /// The version that is mounted has copies on the server.
+    copies: bool,
 }
 
 impl Share {
@@ -82,11 +87,11 @@ impl Share {
         // The cache of names is told to ask the server about each folder on the way.
         let walk = || -> io::Result<OwnedFd> {
             let root = Dir::open(&self.mounts.data)?;
-            Stat::anew(&root)?;
+            Stat::of(&root)?;
             let volumes = root.open_dir("volumes")?;
-            Stat::anew(&volumes)?;
+            Stat::of(&volumes)?;
             let folder = volumes.open_dir(&id.to_string())?;
-            Stat::anew(&folder)?;
+            Stat::of(&folder)?;
             folder.open_place("data")
         };
         let opened = walk().context(what)?;
@@ -97,6 +102,34 @@ impl Share {
             .with_hint("it is asked again with the next mount"));
         }
         Ok(opened)
+    }
+
+    /// Why what root may do is not possible.
+    fn squashed(&self) -> String {
+        format!(
+            "the server of `{}` takes root for nobody (root_squash): what others own cannot be \
+             read, and nothing can be given to them",
+            self.mounts.export
+        )
+    }
+
+    /// The line of the server's `/etc/exports` with which it is possible.
+    fn unsquashed(&self) -> String {
+        format!(
+            "export it to the hosts that run Berth with `no_root_squash`, as in /etc/exports:\n\
+             {} HOST(rw,sync,no_subtree_check,no_root_squash)",
+            self.mounts.export.path()
+        )
+    }
+
+    fn squashed_notice(&self) -> Notice {
+        Notice::warning(
+            format!(
+                "{}; `uid=`, `gid=`, snapshots, clones and backups are refused",
+                self.squashed()
+            ),
+            self.unsquashed(),
+        )
     }
 
     fn seen(&self) -> MutexGuard<'_, Option<Seen>> {
@@ -133,7 +166,9 @@ impl Place for Share {
     fn accepted(&self, op: &Op, tree: &Tree) -> Result<()> {
         op.check()?;
         let squashed = tree.is_squashed()?;
-        *self.seen() = Some(Seen { squashed });
+        let shares = tree.shares_data()?;
+        let copies = self.mounts.version()? == Some(Version::V4_2);
+        *self.seen() = Some(Seen { squashed, shares, copies });
         Ok(())
     }
 
@@ -169,14 +204,16 @@ impl Place for Share {
 
     fn privileges(&self) -> Result<()> {
         if self.seen().is_some_and(|seen| seen.squashed) {
-            return Err(Error::unsupported(format!(
-                "the server of `{}` takes root for nobody (root_squash): what others own cannot be read, and \
-                 nothing can be given to them",
-                self.mounts.export
-            ))
-            .with_hint("export it with `no_root_squash` to the hosts that run Berth"));
+            return Err(Error::unsupported(self.squashed()).with_hint(self.unsquashed()));
         }
         Ok(())
+    }
+
+    fn carrier(&self) -> Carrier {
+        match *self.seen() {
+            Some(Seen { copies: true, .. }) => Carrier::Server,
+            _ => Carrier::Network,
+        }
     }
 
     fn report(&self, _: &Tree) -> Result<Report> {
@@ -195,6 +232,30 @@ impl Place for Share {
                 ),
                 "restart the containers that use them",
             ));
+        }
+        let seen = *self.seen();
+        if let Some(seen) = seen {
+            let by = match seen {
+                Seen { squashed: true, .. } => "none (root_squash)",
+                Seen { shares: true, .. } => "shared by the server",
+                Seen { copies: true, .. } => "copied by the server",
+                Seen { .. } => "copied through this host",
+            };
+            report.details.push(("snapshots".to_owned(), Detail::Text(by.to_owned())));
+        }
+        match seen {
+            Some(Seen { squashed: true, .. }) => report.notices.push(self.squashed_notice()),
+            Some(Seen { shares: false, copies: true, .. }) => report.notices.push(Notice::note(
+                "the server's file system cannot share data: snapshots and clones are copies, \
+                 made by the server",
+                "export a directory on XFS with reflink, or Btrfs",
+            )),
+            Some(Seen { shares: false, .. }) => report.notices.push(Notice::note(
+                "this version of NFS has no clones: snapshots and clones are copies, and all of \
+                 their data passes this host",
+                "serve NFS 4.2, from XFS with reflink or Btrfs",
+            )),
+            _ => {}
         }
         if self.mounts.export.options().may_lose_writes() {
             report.notices.push(Notice::warning(

@@ -28,7 +28,8 @@ impl Tree {
         self.make_with(sidecar, &what, |opened, folder| {
             let data = self.origin(from, snapshot)?;
             let limited = |_: &Dir| self.limit_new(opened, folder, sidecar.spec.options.size);
-            content::carry(op, &data, folder, false, limited).context(what)?;
+            content::carry(op, (&data, self.method(&data)?), folder, false, limited)
+                .context(what)?;
             // What is deleted is moved away first. Another host may have done that, and
             // what it deleted meanwhile looks like what a container deleted.
             self.origin(from, snapshot)

@@ -6,12 +6,17 @@
 //! | XFS with reflink, Btrfs otherwise | file by file, the data shared |
 //! | elsewhere | file by file, the data written again, holes kept |
 //!
+//! On NFS the server does the second and, where it cannot, the third, by NFS 4.2.
+//!
 //! A subvolume within becomes an empty directory in a snapshot of the one around
 //! it, so that such content is carried file by file.
 
 use std::os::fd::AsFd as _;
 
-use berth_api::{Bytes, Context as _, Estimate, Fill, Method, Op, Result, Target};
+use berth_api::{
+    Bytes, Carrier, Context as _, Error, Estimate, Fill, Method, Op, Result, Target,
+    records::OperationId,
+};
 use berth_host::{
     beneath::{
         Dir,
@@ -20,36 +25,59 @@ use berth_host::{
     durable,
 };
 
-use crate::volume::{DATA, MODE};
+use crate::{
+    pool::Tree,
+    records::SCRATCH,
+    volume::{DATA, MODE},
+};
 
 /// What tells of each file of a copy which file it was made of, and whether that
 /// changed since. See `berth_host::beneath::copy`.
 pub(crate) const ORIGINS: &str = "origins";
 
-/// What carrying `data` would take. The space of a copy is counted only if
+/// What carrying `data` by `method` would take. The space of a copy is counted only if
 /// `measure`: that walks the tree.
-pub(crate) fn estimate(data: &Dir, op: &Op, measure: bool) -> Result<Estimate> {
-    let method = method(data)?;
+pub(crate) fn estimate(data: &Dir, method: Method, op: &Op, measure: bool) -> Result<Estimate> {
     let bytes = if method == Method::Copy && measure {
         Bytes(copy::measure(data, op)?.allocated)
     } else {
         Bytes(0)
     };
-    Ok(Estimate { method, bytes })
+    Ok(Estimate { method, bytes, carrier: Carrier::default() })
 }
 
-fn method(data: &Dir) -> Result<Method> {
-    let what = || "look how the content can be carried";
-    if data.is_subvolume().context(what)? && !data.has_nested_subvolumes().context(what)? {
-        return Ok(Method::Instant);
+impl Tree {
+    /// Whether the pool's file system shares data between files; asked anew each time.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub fn shares_data(&self) -> Result<bool> {
+        let root = self.opened()?.root;
+        self.method(&root).map(|method| method != Method::Copy).map_err(|error| self.named(error))
     }
-    Ok(match copy::way(data).context(what)? {
-        Way::Reflink => Method::Reflink,
-        Way::Copy => Method::Copy,
-    })
+
+    /// How `data` can be carried.
+    pub(crate) fn method(&self, data: &Dir) -> Result<Method> {
+        let what = || "look how the content can be carried";
+        if data.is_subvolume().context(what)? && !data.has_nested_subvolumes().context(what)? {
+            return Ok(Method::Instant);
+        }
+        let way = if self.sharing.is_some() {
+            // Named as all that a host is writing: what a crash leaves is cleaned.
+            let host = self.host().ok_or_else(|| Error::internal("no pool was accepted"))?;
+            let scratch = self.opened()?.root.open_dir(SCRATCH).context(what)?;
+            copy::way(data, Some((&scratch, &format!("{host}.{}", OperationId::random()))))
+        } else {
+            copy::way(data, None)
+        };
+        Ok(match way.context(what)? {
+            Way::Reflink => Method::Reflink,
+            Way::Copy => Method::Copy,
+        })
+    }
 }
 
-/// Copies `data` into `folder`, in the place of what an interrupted attempt left
+/// Copies `data` by `method` into `folder`, in the place of what an interrupted attempt left
 /// there. `prepare` sees the new directory before anything is in it, where the
 /// content is not shared as a whole; where it is, the copy is born read-only if
 /// `frozen`.
@@ -62,18 +90,17 @@ fn method(data: &Dir) -> Result<Method> {
 /// a half.
 pub(crate) fn carry(
     op: &Op,
-    data: &Dir,
+    (data, method): (&Dir, Method),
     folder: &Dir,
     frozen: bool,
     prepare: impl FnOnce(&Dir) -> Result<()>,
-) -> Result<Method> {
+) -> Result<()> {
     discard(op, folder)?;
-    let method = method(data)?;
     let way = match method {
         Method::Instant => {
             // The kernel commits it at once, with all that was made before.
             data.snapshot_subvolume(folder, DATA, frozen).context(|| "snapshot the subvolume")?;
-            return Ok(method);
+            return Ok(());
         }
         Method::Reflink => Way::Reflink,
         Method::Copy => Way::Copy,
@@ -97,8 +124,7 @@ pub(crate) fn carry(
     }
     // Once for all files and folders: a sync of each would take longer than their
     // copy.
-    to.sync_file_system().context(what)?;
-    Ok(method)
+    to.sync_file_system().context(what)
 }
 
 /// Has `fill` put content into `folder`, in the place of what an interrupted attempt

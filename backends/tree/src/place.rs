@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
-use berth_api::{Capacity, Error, Growth, Health, Op, Report, Result, Source, VolumeId};
+use berth_api::{Capacity, Carrier, Error, Growth, Health, Op, Report, Result, Source, VolumeId};
 
 use crate::Tree;
 
@@ -80,6 +80,11 @@ pub trait Place: Debug + Send + Sync + 'static {
     /// `Unsupported` with the reason.
     fn privileges(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Who carries what is copied there.
+    fn carrier(&self) -> Carrier {
+        Carrier::Host
     }
 
     /// How full the place is, given what the file system says.

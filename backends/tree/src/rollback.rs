@@ -44,7 +44,9 @@ impl Tree {
         self.put_in_place(kept, &what, |volume| {
             let data = self.origin(id, Some(to))?;
             Self::stage(volume, |stage| {
-                content::carry(op, &data, stage, false, |new| self.prepare_content(new)).map(drop)
+                content::carry(op, (&data, self.method(&data)?), stage, false, |new| {
+                    self.prepare_content(new)
+                })
             })
             .context(what)
         })

@@ -54,7 +54,8 @@ impl Tree {
         measure: bool,
     ) -> Result<Estimate> {
         let data = self.origin(id, snapshot)?;
-        content::estimate(&data, op, measure).map_err(|error| self.named(error))
+        content::estimate(&data, self.method(&data)?, op, measure)
+            .map_err(|error| self.named(error))
     }
 
     /// Takes a snapshot of the volume `id`; see `berth_api::Snapshots::create`. One
@@ -86,7 +87,8 @@ impl Tree {
         }
         let data = volume.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
         // The folders above need no sync of their own: it makes them durable too.
-        let method = content::carry(op, &data, &folder, true, |_| Ok(())).context(what)?;
+        let method = self.method(&data).context(what)?;
+        content::carry(op, (&data, method), &folder, true, |_| Ok(())).context(what)?;
         freeze(&folder).context(what)?;
         let consistency = if quiet() { Consistency::Quiesced } else { method.consistency() };
         let sidecar = SnapshotSidecar { consistency, ..sidecar.clone() };

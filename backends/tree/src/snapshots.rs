@@ -16,7 +16,9 @@ impl<P: Place> Snapshots for Directories<P> {
         op.check()?;
         let snapshot = origin.snapshot.map(snapshot_id).transpose()?;
         self.place.privileges()?;
-        self.said(self.tree.estimate(op, handle::id(origin.volume)?, snapshot, measure))
+        let estimate = self.tree.estimate(op, handle::id(origin.volume)?, snapshot, measure);
+        let estimate = self.said(estimate)?;
+        Ok(Estimate { carrier: self.place.carrier(), ..estimate })
     }
 
     fn plan(&self, op: &Op, volume: &Handle, id: SnapshotId) -> Result<Handle> {

@@ -16,8 +16,8 @@ mod view;
 use std::sync::Arc;
 
 use berth_api::{
-    Backend, Bytes, Consistency, Context as _, Error, Op, PolicyName, Progress, Result, SnapshotId,
-    SnapshotName, SnapshotSidecar, Snapshots,
+    Backend, Consistency, Context as _, Error, Estimate, Op, PolicyName, Progress, Result,
+    SnapshotId, SnapshotName, SnapshotSidecar, Snapshots,
 };
 
 use super::{
@@ -127,8 +127,8 @@ impl Engine {
     ) -> Result<String> {
         let Order { name, policy, hook } = order;
         pool.ready().await?;
-        if let Some(bytes) = self.cost(volume, None, pool, job.op.clone()).await? {
-            announce(job, bytes);
+        if let Some(copy) = self.cost(volume, None, pool, job.op.clone()).await? {
+            announce(job, &copy);
         }
         let lock = volume.lock().await;
         let record = self.sound(volume, pool).await?;
@@ -294,10 +294,10 @@ pub(super) fn entry_mut(record: &mut Record, id: SnapshotId) -> Option<&mut Snap
 }
 
 /// What a copy takes, as a job says it beforehand.
-pub(super) fn announce(job: &Job, bytes: Bytes) {
-    if bytes.0 == 0 {
+pub(super) fn announce(job: &Job, copy: &Estimate) {
+    if copy.bytes.0 == 0 {
         return;
     }
-    job.op.set_total(bytes.0);
-    job.note(format!("{bytes} are copied: this file system cannot share data"));
+    job.op.set_total(copy.bytes.0);
+    job.note(copy.announcement());
 }

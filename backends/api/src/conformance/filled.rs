@@ -41,9 +41,9 @@ impl Reading {
         Self { data, origins }
     }
 
-    pub(crate) fn file(&self, name: &str) -> Option<String> {
+    pub(crate) fn file<S: Stage>(&self, name: &str) -> Option<String> {
         let top = PathBuf::from(format!("/proc/self/fd/{}", self.data.as_raw_fd()));
-        fs::read_to_string(top.join(name)).ok()
+        S::read(&top.join(name)).ok()
     }
 }
 
@@ -178,14 +178,14 @@ pub fn the_content_is_what_a_volume_holds<S: Stage>() {
     let (handle, _) = pool.volume("db", &[]);
     fs::write(pool.attach(&handle).path("file"), "content").expect("writable");
     let reading = Reading::of(&pool, &handle, None);
-    assert_eq!(reading.file("file").as_deref(), Some("content"));
+    assert_eq!(reading.file::<S>("file").as_deref(), Some("content"));
     assert!(reading.origins.is_none(), "its files are its own");
     let attached = pool.attach(&handle);
     let mut file = fs::File::create(attached.path("file")).expect("writable");
     file.write_all(b"changed").expect("written");
     // What nobody synced may be in the cache of one mount alone.
     file.sync_all().expect("synced");
-    assert_eq!(reading.file("file").as_deref(), Some("changed"));
+    assert_eq!(reading.file::<S>("file").as_deref(), Some("changed"));
     let (absent, _) = pool.planned("absent", &[]);
     let error = refused(pool.backend.content(&op(), &absent, None), "absent");
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}");

@@ -34,13 +34,13 @@ pub fn the_content_of_a_snapshot_stays<S: Stage>() {
         .expect("replaced");
     let late = Reading::of(&pool, &handle, Some(&snapshot));
     for reading in [&early, &late] {
-        assert_eq!(reading.file("file").as_deref(), Some("old"));
+        assert_eq!(reading.file::<S>("file").as_deref(), Some("old"));
     }
-    assert_eq!(live.file("file").as_deref(), Some("new"), "what was opened stays what it was");
+    assert_eq!(live.file::<S>("file").as_deref(), Some("new"), "what was opened stays what it was");
     let now = Reading::of(&pool, &handle, None);
-    assert_eq!(now.file("file").as_deref(), Some("restored"));
+    assert_eq!(now.file::<S>("file").as_deref(), Some("restored"));
     let before = Reading::of(&pool, &handle, Some(&kept));
-    assert_eq!(before.file("file").as_deref(), Some("new"));
+    assert_eq!(before.file::<S>("file").as_deref(), Some("new"));
     assert!(before.origins.is_none(), "its files were the volume's own");
 }
 

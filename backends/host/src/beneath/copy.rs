@@ -27,6 +27,7 @@ mod origins;
 mod route;
 
 use std::{
+    fs::File,
     io::{self, Write as _},
     num::NonZero,
     os::fd::AsFd as _,
@@ -101,19 +102,43 @@ pub struct Copied {
 /// At most so many threads, and at least 2 lest one big file holds up the rest.
 const HANDS: usize = 8;
 
+/// A folder for files of a moment, and what the names of ours begin with there.
+pub type Aside<'a> = (&'a Dir, &'a str);
+
 /// How files beneath `dir` can be copied: tried with two files that have no name
-/// and vanish.
+/// and vanish. Network file systems have no such files: there two are made in `aside`,
+/// which is on the same file system, and removed; without it the answer is [`Way::Copy`].
 ///
 /// # Errors
 /// The kernel's, if that cannot be told.
-pub fn way(dir: &Dir) -> io::Result<Way> {
+pub fn way(dir: &Dir, aside: Option<Aside<'_>>) -> io::Result<Way> {
     let pair = dir.nameless_file().and_then(|source| Ok([source, dir.nameless_file()?]));
-    let [mut source, target] = match pair {
-        Ok(pair) => pair,
-        // Network file systems have no such files.
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(Way::Copy),
-        Err(error) => return Err(error),
-    };
+    match (pair, aside) {
+        (Ok([source, target]), _) => shares(source, &target),
+        (Err(error), Some((folder, prefix))) if error.kind() == io::ErrorKind::Unsupported => {
+            let names = [format!("{prefix}.from"), format!("{prefix}.to")];
+            let tried = || {
+                let [source, target] =
+                    [folder.scratch_file(&names[0])?, folder.scratch_file(&names[1])?];
+                // Closed on return: NFS keeps what is removed while it is open.
+                shares(source, &target)
+            };
+            let way = tried();
+            for name in &names {
+                match folder.unlink(name) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+            way
+        }
+        (Err(error), None) if error.kind() == io::ErrorKind::Unsupported => Ok(Way::Copy),
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// How these two new files can be copied one to the other.
+fn shares(mut source: File, target: &File) -> io::Result<Way> {
     // On a full disk the files stay empty, which is as good on all that is known.
     let _ = source.write_all(b"x");
     match data::clone(source.as_fd(), target.as_fd()) {
@@ -147,7 +172,7 @@ pub fn tree(request: &Request<'_>) -> Result<Copied> {
         way: request.way,
         origins: request.origins,
         links: Links::new(request.to).context(|| "prepare the copy")?,
-        descriptors: Descriptors::open().context(|| "open `/proc/self/fd`")?,
+        descriptors: Descriptors::open(request.from).context(|| "open `/proc/self/fd`")?,
         flags: subvolume::possible(request.to).context(|| "look at the file system")?,
         counts: Counts::default(),
     };

@@ -44,6 +44,17 @@ impl Dir {
         Ok(unlinkat(self, name, UnlinkatFlags::RemoveDir)?)
     }
 
+    /// A new file called `name`, to be read and written and soon removed.
+    ///
+    /// # Errors
+    /// The kernel's, EEXIST among them.
+    pub(super) fn scratch_file(&self, name: &str) -> io::Result<File> {
+        failpoint::hit("beneath.scratch-file")?;
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        Ok(openat(self, name, flags | OFlag::O_NOFOLLOW, mode)?.into())
+    }
+
     /// A new file on the directory's file system that has no name, and is gone when it
     /// is closed, whatever happens.
     ///

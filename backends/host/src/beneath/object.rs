@@ -16,10 +16,14 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::{OFlag, open, openat},
-    sys::stat::{Mode, SFlag},
+    sys::{
+        stat::{Mode, SFlag},
+        statfs::{NFS_SUPER_MAGIC, fstatfs},
+    },
 };
 
 use super::{Dir, open_beneath};
+use crate::failpoint;
 
 /// How often a name is looked at that is always something else by the time it
 /// is opened.
@@ -121,21 +125,22 @@ fn is_ambiguous(error: &io::Error) -> bool {
 }
 
 impl Stat {
-    /// Of an open object.
+    /// Of an open object. Where a server has the file system, as the server has it
+    /// now; the kernel forgets what it knew of names in a directory that has changed.
     ///
     /// # Errors
     /// The kernel's.
     pub fn of(object: impl AsFd) -> io::Result<Self> {
-        Ok(statx(object.as_fd(), c"", libc::AT_EMPTY_PATH)?)
+        Ok(statx(object.as_fd(), c"", libc::AT_EMPTY_PATH | libc::AT_STATX_FORCE_SYNC)?)
     }
 
-    /// Of an open object, as the server of its file system has it now; the kernel
-    /// forgets what it knew of names in a directory that has changed since.
+    /// Of an open object, as the kernel knows it without asking a server: of a file
+    /// that was just made, what the server said of it then.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn anew(object: impl AsFd) -> io::Result<Self> {
-        Ok(statx(object.as_fd(), c"", libc::AT_EMPTY_PATH | libc::AT_STATX_FORCE_SYNC)?)
+    pub(super) fn known(object: impl AsFd) -> io::Result<Self> {
+        Ok(statx(object.as_fd(), c"", libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC)?)
     }
 
     /// Of what `name` means just now in the directory that `above` is of; `None`
@@ -153,7 +158,7 @@ impl Stat {
 
 /// `None` if there is nothing called so. Of a mount, what is mounted.
 pub(super) fn statx_at(directory: &impl AsFd, name: &CStr) -> io::Result<Option<Stat>> {
-    match statx(directory.as_fd(), name, 0) {
+    match statx(directory.as_fd(), name, libc::AT_STATX_FORCE_SYNC) {
         Ok(stat) => Ok(Some(stat)),
         Err(Errno::ENOENT) => Ok(None),
         Err(error) => Err(error.into()),
@@ -196,12 +201,30 @@ fn statx(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Result<S
 
 /// The kernel's way from a descriptor to its object: `/proc/self/fd`.
 #[derive(Debug)]
-pub(super) struct Descriptors(OwnedFd);
+pub(super) struct Descriptors {
+    descriptors: OwnedFd,
+    /// What files are opened with besides.
+    flags: OFlag,
+}
 
 impl Descriptors {
-    pub(super) fn open() -> io::Result<Self> {
+    /// For the objects of the file system that `top` lies on.
+    ///
+    /// On NFS files are opened with `O_DIRECT`, which asks for no alignment there: what
+    /// is read comes from the server, and the client asks for no delegation. With one it
+    /// would go on believing what it has in its cache, size and names included, since
+    /// the server does not take it back for a write through another mount of this host:
+    /// that is the same client.
+    ///
+    /// Saboteur `skip-direct-reads` opens them as on other file systems.
+    pub(super) fn open(top: impl AsFd) -> io::Result<Self> {
+        let remote = fstatfs(top)?.filesystem_type() == NFS_SUPER_MAGIC;
+        let direct = remote && !failpoint::sabotaged("skip-direct-reads");
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        Ok(Self(open("/proc/self/fd", flags, Mode::empty())?))
+        Ok(Self {
+            descriptors: open("/proc/self/fd", flags, Mode::empty())?,
+            flags: if direct { OFlag::O_DIRECT } else { OFlag::empty() },
+        })
     }
 
     /// Opens the regular file behind an `O_PATH` descriptor for reading. Its
@@ -209,8 +232,8 @@ impl Descriptors {
     pub(super) fn read(&self, object: &impl AsFd) -> io::Result<File> {
         let name = object.as_fd().as_raw_fd().to_string();
         quietly(|flags| {
-            let flags = flags | OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-            Ok(openat(&self.0, name.as_str(), flags, Mode::empty())?.into())
+            let flags = flags | self.flags | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+            Ok(openat(&self.descriptors, name.as_str(), flags, Mode::empty())?.into())
         })
     }
 

@@ -85,7 +85,7 @@ pub trait Reader: Sync {
 /// The first that the reader or the kernel gives, with the path in the tree;
 /// `Conflict` if a directory deep in the tree is moved meanwhile.
 pub fn read<R: Reader>(top: &Dir, reader: &R) -> Result<()> {
-    let descriptors = Descriptors::open().context(|| "open `/proc/self/fd`")?;
+    let descriptors = Descriptors::open(top).context(|| "open `/proc/self/fd`")?;
     let pool = Pool::new();
     let directory = read_directory(top).context(|| "open the tree")?;
     let stat = Stat::of(&directory).context(|| "open the tree")?;

@@ -13,7 +13,6 @@ use berth_api::{Context as _, Error, Op, Result};
 use nix::{
     fcntl::{OFlag, openat, readlinkat},
     sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat},
-    time::{ClockId, clock_gettime},
     unistd::symlinkat,
 };
 
@@ -35,8 +34,10 @@ use super::{
 use crate::failpoint;
 
 /// How near to the moment it was copied a file's time of change may lie before it
-/// proves nothing: two ticks of the slowest usual kernel clock (100 Hz).
+/// proves nothing, in nanoseconds: two ticks of the slowest usual kernel clock (100 Hz).
 const RACY: i128 = 20_000_000;
+/// The same where the file system counts seconds.
+const RACY_SECONDS: i128 = 2_000_000_000;
 
 /// What all threads share.
 #[derive(Debug)]
@@ -169,7 +170,8 @@ impl<'a> Hand<'a> {
         let placed = self.shared.links.place(stat, &folder.to, name, make_file);
         let Some(target) = placed.context(what)? else { return Ok(()) };
         self.attributes.prepare_file(&source, &target).context(what)?;
-        let now = now().context(what)?;
+        // The clock that times of change are taken from: a server's need not be ours.
+        let made = Stat::known(&target).context(what)?.changed;
         match self.carry(&source, &target, stat.size) {
             Ok(()) => {}
             Err(Stop::Kernel(error)) => return Err(error).context(what),
@@ -180,7 +182,7 @@ impl<'a> Hand<'a> {
         if self.shared.origins {
             let after = Stat::of(&source).context(what)?;
             let unchanged = (after.changed, after.size) == (stat.changed, stat.size);
-            let racy = !unchanged || nanoseconds(stat.changed) > now - RACY;
+            let racy = !unchanged || is_racy(stat.changed, made);
             let inode = Stat::of(&target).context(what)?.inode;
             let changed = stat.changed;
             self.origins.push(Origin { inode, origin: stat.inode, changed, racy });
@@ -285,12 +287,38 @@ fn make_file(to: &Dir, name: &CStr) -> io::Result<File> {
     Ok(openat(to, name, flags | OFlag::O_NOFOLLOW, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
 }
 
-/// The clock that times of change are taken from.
-fn now() -> io::Result<i128> {
-    let now = clock_gettime(ClockId::CLOCK_REALTIME_COARSE)?;
-    Ok(i128::from(now.tv_sec()) * 1_000_000_000 + i128::from(now.tv_nsec()))
+/// Whether what was `changed` may have changed again, under the same time of change, after
+/// its copy was made: `made` is the copy's own time, before anything was read.
+fn is_racy(changed: Time, made: Time) -> bool {
+    let window = if (changed.1, made.1) == (0, 0) { RACY_SECONDS } else { RACY };
+    nanoseconds(changed) > nanoseconds(made) - window
 }
 
 fn nanoseconds((seconds, nanoseconds): Time) -> i128 {
     i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both times are of the file system's clock: how far that is from ours says nothing.
+    #[test]
+    fn what_changed_right_before_its_copy_proves_nothing() {
+        let made = (1_000, 500_000_000);
+        for changed in [made, (1_000, 480_000_001), (1_000, 500_000_001), (5_000, 0)] {
+            assert!(is_racy(changed, made), "{changed:?}");
+        }
+        for changed in [(1_000, 480_000_000), (999, 999_999_999), (-5, 3)] {
+            assert!(!is_racy(changed, made), "{changed:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_system_that_counts_seconds_needs_seconds() {
+        for (changed, racy) in [(1_000, true), (999, true), (998, false)] {
+            assert_eq!(is_racy((changed, 0), (1_000, 0)), racy, "{changed}");
+        }
+        assert!(!is_racy((999, 0), (1_000, 1)), "it counts finer");
+    }
 }
