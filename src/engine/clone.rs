@@ -49,9 +49,7 @@ impl Engine {
         let volume = self.index.find(name)?;
         let snapshot = snapshot.map(|name| super::snapshot::find(&volume, name)).transpose()?;
         let pool = self.configured(&volume.record().pool)?;
-        if !pool.has_snapshots() {
-            return Err(Error::unsupported(format!("pool `{}` has no clones", pool.name)));
-        }
+        pool.can_snapshot()?;
         let snapshot = snapshot.map(|snapshot| snapshot.sidecar.id);
         Ok((catalog::Origin { volume: volume.id, snapshot }, pool))
     }

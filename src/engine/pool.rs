@@ -168,6 +168,20 @@ impl Pool {
         self.backend.snapshots().is_some()
     }
 
+    /// Whether snapshots, clones and rollbacks can be made.
+    ///
+    /// # Errors
+    /// `Unsupported` with the reason.
+    pub(super) fn can_snapshot(&self) -> Result<()> {
+        let possible = match self.backend.snapshots() {
+            Some(snapshots) => snapshots.possible(),
+            None => Err(Error::unsupported("it has none")),
+        };
+        possible.map_err(|error| {
+            error.context(format!("pool `{}` has no snapshots and clones", self.name))
+        })
+    }
+
     /// What is known of its own records, where several hosts share it.
     pub(super) fn share(&self) -> Option<&Share> {
         self.share.as_ref()

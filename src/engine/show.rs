@@ -324,7 +324,7 @@ impl Engine {
 /// Derived from the accessors: what the backend has is what it can.
 fn pool_capabilities(pool: &Pool) -> Vec<String> {
     let mut can = vec!["create", "mount", "undelete", "rebuild"];
-    if pool.has_snapshots() {
+    if pool.can_snapshot().is_ok() {
         can.extend(["snapshot", "clone", "rollback"]);
     }
     if pool.has_limits() {

@@ -247,6 +247,14 @@ pub struct FoundSnapshot {
 /// write; only [`roll_back`](Self::roll_back) and [`replace`](Self::replace) need the
 /// volume to themselves.
 pub trait Snapshots: Send + Sync {
+    /// Whether any can be made, by what is known of the place; does not block.
+    ///
+    /// # Errors
+    /// `Unsupported` with the reason.
+    fn possible(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// What copying `origin` would take now. `measure` says whether the space of
     /// a [`Method::Copy`] is counted, which walks the tree.
     ///

@@ -164,13 +164,10 @@ pub(crate) fn look(path: &Path) -> Result<Look> {
 /// Writes out what programs of this host have written through the mount at `path`.
 ///
 /// # Errors
-/// `Unavailable` if the server does not take it in time.
+/// `Unavailable` if the server does not take it in time; `Internal` with what `sync` said.
 pub(crate) fn flush(path: &Path, limit: Duration) -> Result<()> {
     let arguments = ["--file-system".as_ref(), "--".as_ref(), path.as_os_str()];
-    command::run("sync", &arguments, "coreutils", limit).map(drop).map_err(|error| {
-        Error::unavailable("what was written here could not be brought to the server")
-            .with_source(error)
-    })
+    command::run("sync", &arguments, "coreutils", limit).map(drop)
 }
 
 /// Takes the mount at `path` out of sight. What uses it goes on with it.

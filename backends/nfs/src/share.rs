@@ -11,7 +11,10 @@ use std::{
 use berth_api::{
     Carrier, Context as _, Detail, Error, Health, Notice, Op, Report, Result, Source, VolumeId,
 };
-use berth_host::beneath::{Dir, Stat};
+use berth_host::{
+    beneath::{Dir, Stat},
+    failpoint,
+};
 use berth_tree::{Directories, Place, Sharing, Tree};
 
 use crate::{
@@ -189,9 +192,27 @@ impl Place for Share {
         Ok(Source::Directory { directory: shown, path })
     }
 
+    // Saboteur `skip-nfs-flush` leaves in this host's cache what programs have written.
     fn settle(&self, op: &Op) -> Result<()> {
         op.check()?;
-        mounting::flush(&self.mounts.data, FLUSH.min(op.remaining()))
+        if failpoint::sabotaged("skip-nfs-flush") {
+            return Ok(());
+        }
+        if let Some(away) = self.silence.error() {
+            return Err(away);
+        }
+        let limit = FLUSH.min(op.remaining());
+        mounting::flush(&self.mounts.data, limit).map_err(|error| {
+            let server = self.mounts.export.server();
+            let context = format!(
+                "what programs here have written could not be brought to the NFS server `{server}` \
+                 in {} s",
+                limit.as_secs()
+            );
+            Error::unavailable(context)
+                .with_source(error)
+                .with_hint("it is written as soon as the server takes it; try again then")
+        })
     }
 
     fn explain(&self, error: Error) -> Error {

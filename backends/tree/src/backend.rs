@@ -88,13 +88,18 @@ impl<P: Place> Backend for Directories<P> {
     ) -> Result<Progress<Change>> {
         op.check()?;
         own(volume, sidecar)?;
+        // What is put there belongs to others than the one who does it.
+        self.place.privileges()?;
         self.done(self.tree.create_from(op, sidecar, fill))
     }
 
     fn content(&self, op: &Op, volume: &Handle, snapshot: Option<&Handle>) -> Result<Content> {
         op.check()?;
         let snapshot = snapshot.map(handle::snapshot_id).transpose()?;
-        self.place.settle(op)?;
+        self.place.privileges()?;
+        if snapshot.is_none() {
+            self.place.settle(op)?;
+        }
         self.said(self.tree.content(handle::id(volume)?, snapshot))
     }
 

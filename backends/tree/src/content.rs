@@ -66,9 +66,9 @@ impl Tree {
             // Named as all that a host is writing: what a crash leaves is cleaned.
             let host = self.host().ok_or_else(|| Error::internal("no pool was accepted"))?;
             let scratch = self.opened()?.root.open_dir(SCRATCH).context(what)?;
-            copy::way(data, Some((&scratch, &format!("{host}.{}", OperationId::random()))))
+            copy::way_by_name(data, &scratch, &format!("{host}.{}", OperationId::random()))
         } else {
-            copy::way(data, None)
+            copy::way(data)
         };
         Ok(match way.context(what)? {
             Way::Reflink => Method::Reflink,

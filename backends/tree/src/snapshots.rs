@@ -12,6 +12,10 @@ use crate::{
 };
 
 impl<P: Place> Snapshots for Directories<P> {
+    fn possible(&self) -> Result<()> {
+        self.place.privileges()
+    }
+
     fn estimate(&self, op: &Op, origin: Origin<'_>, measure: bool) -> Result<Estimate> {
         op.check()?;
         let snapshot = origin.snapshot.map(snapshot_id).transpose()?;
@@ -84,7 +88,10 @@ impl<P: Place> Snapshots for Directories<P> {
         op.check()?;
         own(volume, sidecar)?;
         let snapshot = origin.snapshot.map(snapshot_id).transpose()?;
-        self.place.settle(op)?;
+        self.place.privileges()?;
+        if snapshot.is_none() {
+            self.place.settle(op)?;
+        }
         self.done(self.tree.clone_volume(op, handle::id(origin.volume)?, snapshot, sidecar))
     }
 
@@ -98,6 +105,9 @@ impl<P: Place> Snapshots for Directories<P> {
     ) -> Result<Progress<Change>> {
         op.check()?;
         own_kept(volume, kept, sidecar)?;
+        self.place.privileges()?;
+        // What was written last belongs to the content that is kept.
+        self.place.settle(op)?;
         self.done(self.tree.roll_back(op, snapshot_id(snapshot)?, sidecar))
     }
 
@@ -111,6 +121,8 @@ impl<P: Place> Snapshots for Directories<P> {
     ) -> Result<Progress<Change>> {
         op.check()?;
         own_kept(volume, kept, sidecar)?;
+        self.place.privileges()?;
+        self.place.settle(op)?;
         self.done(self.tree.replace(op, sidecar, fill))
     }
 

@@ -87,9 +87,7 @@ impl Engine {
         let record = volume.record();
         check_name(&record, &order.name)?;
         let pool = self.configured(&record.pool)?;
-        if !pool.has_snapshots() {
-            return Err(Error::unsupported(format!("pool `{}` has no snapshots", pool.name)));
-        }
+        pool.can_snapshot()?;
         let of = Some((volume.id, record.name.to_string()));
         let job = self.jobs.start(SNAPSHOT, of, Some(&pool.name), Op::new(UNLIMITED));
         let (engine, volume, own) = (self.clone(), volume.clone(), job.clone());

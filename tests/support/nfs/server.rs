@@ -65,6 +65,8 @@ pub enum Squash {
     None,
     /// Nobody, as servers have it by default.
     Root,
+    /// Nobody, and everybody else is too.
+    All,
 }
 
 /// What server to start.
@@ -275,6 +277,7 @@ impl Server {
         let squash = match self.setup.squash {
             Squash::None => "no_root_squash",
             Squash::Root => "root_squash",
+            Squash::All => "all_squash",
         };
         let options = format!("rw,sync,no_subtree_check,{squash},fsid={}", self.setup.fsid);
         format!("exportfs -i -o {options} '*:{EXPORT}'")

@@ -102,39 +102,42 @@ pub struct Copied {
 /// At most so many threads, and at least 2 lest one big file holds up the rest.
 const HANDS: usize = 8;
 
-/// A folder for files of a moment, and what the names of ours begin with there.
-pub type Aside<'a> = (&'a Dir, &'a str);
-
 /// How files beneath `dir` can be copied: tried with two files that have no name
-/// and vanish. Network file systems have no such files: there two are made in `aside`,
-/// which is on the same file system, and removed; without it the answer is [`Way::Copy`].
+/// and vanish. [`Way::Copy`] where there are none such: see [`way_by_name`].
 ///
 /// # Errors
 /// The kernel's, if that cannot be told.
-pub fn way(dir: &Dir, aside: Option<Aside<'_>>) -> io::Result<Way> {
-    let pair = dir.nameless_file().and_then(|source| Ok([source, dir.nameless_file()?]));
-    match (pair, aside) {
-        (Ok([source, target]), _) => shares(source, &target),
-        (Err(error), Some((folder, prefix))) if error.kind() == io::ErrorKind::Unsupported => {
-            let names = [format!("{prefix}.from"), format!("{prefix}.to")];
-            let tried = || {
-                let [source, target] =
-                    [folder.scratch_file(&names[0])?, folder.scratch_file(&names[1])?];
-                // Closed on return: NFS keeps what is removed while it is open.
-                shares(source, &target)
-            };
-            let way = tried();
-            for name in &names {
-                match folder.unlink(name) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-            }
-            way
-        }
-        (Err(error), None) if error.kind() == io::ErrorKind::Unsupported => Ok(Way::Copy),
-        (Err(error), _) => Err(error),
+pub fn way(dir: &Dir) -> io::Result<Way> {
+    match dir.nameless_file().and_then(|source| Ok([source, dir.nameless_file()?])) {
+        Ok([source, target]) => shares(source, &target),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(Way::Copy),
+        Err(error) => Err(error),
     }
+}
+
+/// As [`way`], for network file systems too, which have no files without names: there it
+/// is tried with two whose names begin with `prefix`, in `folder` on the same file system.
+///
+/// # Errors
+/// As [`way`]; EEXIST if the names are taken. What a crash leaves has these names.
+pub fn way_by_name(dir: &Dir, folder: &Dir, prefix: &str) -> io::Result<Way> {
+    match dir.nameless_file() {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+        _ => return way(dir),
+    }
+    let names = [format!("{prefix}.from"), format!("{prefix}.to")];
+    // Closed before they are removed: NFS keeps what is removed while it is open.
+    let tried = folder.scratch_file(&names[0]).and_then(|source| {
+        let target = folder.scratch_file(&names[1])?;
+        shares(source, &target)
+    });
+    for name in &names {
+        match folder.unlink(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    tried
 }
 
 /// How these two new files can be copied one to the other.

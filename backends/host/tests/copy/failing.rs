@@ -141,7 +141,7 @@ fn progress_adds_up() {
         let op = op();
         for way in [
             Way::Copy,
-            berth_host::beneath::copy::way(&berth_host::beneath::Dir::open(&from).unwrap(), None)
+            berth_host::beneath::copy::way(&berth_host::beneath::Dir::open(&from).unwrap())
                 .unwrap(),
         ] {
             let before = op.counts();
