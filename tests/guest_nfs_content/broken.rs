@@ -52,9 +52,10 @@ impl Scene {
     }
 }
 
+/// The copy is in this host's cache then, and the server has none of it.
 #[test]
 fn a_snapshot_whose_server_goes_away_fails_and_the_next_is_whole() {
-    let (scene, pause) = paused("copy.write");
+    let (scene, pause) = paused("copy.attributes");
     let data = scene.volume("v");
     write(&data.join("file"), 7, 2 * MIB);
     fs::File::open(data.join("file")).and_then(|file| file.sync_all()).expect("synced");
@@ -69,7 +70,7 @@ fn a_snapshot_whose_server_goes_away_fails_and_the_next_is_whole() {
     holds(&scene.snapshot_on_server("v", "next").join("file"), 7, 2 * MIB);
 }
 
-/// What was written is in this host's cache then, and the server has none of it.
+/// The same of what was restored.
 #[test]
 fn a_restore_whose_server_goes_away_is_no_volume_until_it_is_whole() {
     let (scene, pause) = paused("restore.file.attributes");

@@ -17,7 +17,7 @@ fn what_was_written_here_without_a_sync_is_in_the_snapshot_and_costs_no_space() 
         let data = scene.volume("v");
         write(&data.join("large"), 1, 8 * MIB);
         let mut open = File::create(data.join("open")).expect("made");
-        open.write_all(&[2; MIB]).expect("written");
+        open.write_all(&vec![2; MIB]).expect("written");
         let shown = scene.ok(&["pool", "inspect", "default"]);
         assert!(shown.contains("shared by the server"), "{kind:?}: {shown}");
         let said = scene.snapshot("v", "first");
@@ -30,7 +30,7 @@ fn what_was_written_here_without_a_sync_is_in_the_snapshot_and_costs_no_space() 
         assert!(taken < MIB as u64, "{kind:?}: the snapshot took {taken}");
         // What was read once is read again as it is now.
         write(&data.join("large"), 3, 8 * MIB);
-        open.write_all(&[4; MIB]).expect("written");
+        open.write_all(&vec![4; MIB]).expect("written");
         scene.snapshot("v", "third");
         holds(&scene.snapshot_on_server("v", "third").join("large"), 3, 8 * MIB);
         holds(&first.join("large"), 1, 8 * MIB);

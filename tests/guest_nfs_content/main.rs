@@ -13,6 +13,7 @@ mod support;
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::sys::statvfs::statvfs;
@@ -21,11 +22,14 @@ use support::{
     daemon::{Daemon, Setup as Berth},
     namespace,
     nfs::{Server, Setup},
-    poll::{self, SOON},
+    poll,
     stage::Stage,
 };
 
 const MIB: usize = 1 << 20;
+
+/// How long an emulated machine may take to mount and look at a new pool.
+const START: Duration = Duration::from_secs(60);
 
 /// A server, and a daemon whose only pool is its export. The server is dropped first,
 /// since it may be dead.
@@ -57,7 +61,7 @@ impl Scene {
         );
         let berth = Berth::new(&stage).config(&stage, &text);
         let daemon = change(berth, &stage, &server).start();
-        poll::holds("the pool is there", SOON, || {
+        poll::holds("the pool is there", START, || {
             daemon.control().ok("GET", "/v1/pools/default", None)["state"] == "ready"
         });
         Self { server, daemon, stage }
