@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use berth_api::{Backend, Bytes, Capacity, Health, HostId, Op, PoolId, Report, Result};
+use berth_api::{Backend, Bytes, Capacity, Error, Health, HostId, Op, PoolId, Report, Result};
 
 use super::{shared::Share, threads::Threads, usage::Gauge};
 use crate::{catalog, config::PoolConfig, database::Writer};

@@ -16,8 +16,8 @@
 //!   a program that is killed, and left alone if it cannot be.
 //! - The data mount shows the same directory that the control mount found: its cache is
 //!   told to look again, and the inodes are compared.
-//!   Not so yet: content that is *read* comes through the control mount, whose cache may
-//!   be older than what was written through the other (see ARCHITECTURE).
+//! - Content is read past the caches of the control mount: what was written through the data
+//!   mount is written out first, and files are opened with `O_DIRECT` (see ARCHITECTURE).
 //! - Nothing is unmounted by force: that would fail writes which wait for the server.
 //!
 //! | module | noun |
@@ -27,6 +27,7 @@
 //! | `options` | mount options that may be given, and what the two mounts get |
 //! | `mounting` | the programs that mount, look, flush and unmount |
 //! | `mounts` | the two mounts |
+//! | `seen` | what was found of the server that decides about snapshots and owners |
 //! | `share` | the export, as a [`berth_tree::Place`] |
 //! | `silence` | since when the server has not answered |
 
@@ -35,6 +36,7 @@ mod gate;
 mod mounting;
 mod mounts;
 pub mod options;
+mod seen;
 mod share;
 mod silence;
 

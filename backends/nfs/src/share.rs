@@ -22,6 +22,7 @@ use crate::{
     gate::Watch,
     mounting,
     mounts::Mounts,
+    seen::{self, Seen},
     silence::{Silence, is_of_the_server},
 };
 
@@ -41,18 +42,6 @@ pub struct Share {
     /// … and has done so.
     rested: Condvar,
     seen: Mutex<Option<Seen>>,
-}
-
-/// What was found when it was last used.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    /// What root writes belongs to somebody else.
-    squashed: bool,
-    /// The server's file system shares data, and the version that is mounted has a call
-    /// for that.
-    shares: bool,
-    /// The version that is mounted has copies on the server.
-    copies: bool,
 }
 
 impl Share {
@@ -107,34 +96,6 @@ impl Share {
         Ok(opened)
     }
 
-    /// Why what root may do is not possible.
-    fn squashed(&self) -> String {
-        format!(
-            "the server of `{}` takes root for nobody (root_squash): what others own cannot be \
-             read, and nothing can be given to them",
-            self.mounts.export
-        )
-    }
-
-    /// The line of the server's `/etc/exports` with which it is possible.
-    fn unsquashed(&self) -> String {
-        format!(
-            "export it to the hosts that run Berth with `no_root_squash`, as in /etc/exports:\n\
-             {} HOST(rw,sync,no_subtree_check,no_root_squash)",
-            self.mounts.export.path()
-        )
-    }
-
-    fn squashed_notice(&self) -> Notice {
-        Notice::warning(
-            format!(
-                "{}; `uid=`, `gid=`, snapshots, clones and backups are refused",
-                self.squashed()
-            ),
-            self.unsquashed(),
-        )
-    }
-
     fn seen(&self) -> MutexGuard<'_, Option<Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,8 +130,10 @@ impl Place for Share {
     fn accepted(&self, op: &Op, tree: &Tree) -> Result<()> {
         op.check()?;
         let squashed = tree.is_squashed()?;
-        let shares = tree.shares_data()?;
         let copies = self.mounts.version()? == Some(Version::V4_2);
+        let known = self.seen().filter(|seen| seen.copies == copies);
+        // Tried once, since pools are looked at often; each copy tries it anew.
+        let shares = known.map_or_else(|| tree.shares_data(), |seen| Ok(seen.shares))?;
         *self.seen() = Some(Seen { squashed, shares, copies });
         Ok(())
     }
@@ -225,16 +188,13 @@ impl Place for Share {
 
     fn privileges(&self) -> Result<()> {
         if self.seen().is_some_and(|seen| seen.squashed) {
-            return Err(Error::unsupported(self.squashed()).with_hint(self.unsquashed()));
+            return Err(seen::no_root(&self.mounts.export));
         }
         Ok(())
     }
 
     fn carrier(&self) -> Carrier {
-        match *self.seen() {
-            Some(Seen { copies: true, .. }) => Carrier::Server,
-            _ => Carrier::Network,
-        }
+        self.seen().map_or(Carrier::Network, Seen::carrier)
     }
 
     fn report(&self, _: &Tree) -> Result<Report> {
@@ -254,29 +214,10 @@ impl Place for Share {
                 "restart the containers that use them",
             ));
         }
-        let seen = *self.seen();
-        if let Some(seen) = seen {
-            let by = match seen {
-                Seen { squashed: true, .. } => "none (root_squash)",
-                Seen { shares: true, .. } => "shared by the server",
-                Seen { copies: true, .. } => "copied by the server",
-                Seen { .. } => "copied through this host",
-            };
-            report.details.push(("snapshots".to_owned(), Detail::Text(by.to_owned())));
-        }
-        match seen {
-            Some(Seen { squashed: true, .. }) => report.notices.push(self.squashed_notice()),
-            Some(Seen { shares: false, copies: true, .. }) => report.notices.push(Notice::note(
-                "the server's file system cannot share data: snapshots and clones are copies, \
-                 made by the server",
-                "export a directory on XFS with reflink, or Btrfs",
-            )),
-            Some(Seen { shares: false, .. }) => report.notices.push(Notice::note(
-                "this version of NFS has no clones: snapshots and clones are copies, and all of \
-                 their data passes this host",
-                "serve NFS 4.2, from XFS with reflink or Btrfs",
-            )),
-            _ => {}
+        if let Some(seen) = *self.seen() {
+            let snapshots = Detail::Text(seen.snapshots().to_owned());
+            report.details.push(("snapshots".to_owned(), snapshots));
+            report.notices.extend(seen.notice(&self.mounts.export));
         }
         if self.mounts.export.options().may_lose_writes() {
             report.notices.push(Notice::warning(
