@@ -345,6 +345,13 @@ pub fn is_foreign(error: &io::Error) -> bool {
         || error.kind() == io::ErrorKind::InvalidData
 }
 
+/// Whether an error says that what is open here is not there any more. A file server
+/// forgets what no directory names; a file system of this machine keeps it until it is
+/// closed, and says that an entry is not found in it.
+pub fn is_stale(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StaleNetworkFileHandle
+}
+
 fn open_beneath(
     directory: impl AsFd,
     name: &(impl NixPath + ?Sized),

@@ -200,6 +200,12 @@ impl Server {
         });
     }
 
+    /// After a start: no longer waits for clients that reclaim what they had.
+    #[track_caller]
+    pub fn end_grace(&self) {
+        fs::write(self.control("v4_end_grace"), "Y\n").expect("nfsd listens to its file system");
+    }
+
     /// Both: a server that was restarted.
     #[track_caller]
     pub fn restart(&self) {
@@ -230,6 +236,14 @@ impl Server {
         let to = [format!("ip daddr {v4} drop"), format!("ip6 daddr {v6} drop")];
         let rules: Vec<_> = from.iter().chain(&to).map(String::as_str).collect();
         self.filter(&rules);
+    }
+
+    /// This client's questions arrive, and the answers do not.
+    #[track_caller]
+    pub fn drop_answers_to(&self, client: Address) {
+        let Address { v4, v6 } = client;
+        let rules = [format!("oif lan ip daddr {v4} drop"), format!("oif lan ip6 daddr {v6} drop")];
+        self.filter(&rules.each_ref().map(String::as_str));
     }
 
     /// Everything arrives again.

@@ -14,7 +14,9 @@
 //! - The scratch file goes before the listing: what is still under way to the
 //!   server then has nothing to link.
 //! - A folder may go only as a whole, when its highest version says that nothing
-//!   can follow; so it is found by its path again after each link.
+//!   can follow; so it is found by its path again after each link. Whoever has it open
+//!   then is told by a file server that its handle is stale, which is no evidence of
+//!   anything (the whole export may be another): it is found by its path again, too.
 
 use std::io::{self, ErrorKind as Io};
 
@@ -22,7 +24,10 @@ use berth_api::{
     Error, ErrorKind, Result,
     records::{Author, Basis, OperationId, Version},
 };
-use berth_host::{beneath::Dir, durable, failpoint};
+use berth_host::{
+    beneath::{Dir, is_stale},
+    durable, failpoint,
+};
 use serde_json::Value;
 
 use super::{
@@ -58,8 +63,7 @@ impl<'a> Series<'a> {
     /// # Errors
     /// `Corrupt`, `Unavailable`.
     pub(super) fn highest(&self) -> Result<Option<u64>> {
-        let Some(folder) = self.folder()? else { return Ok(None) };
-        Ok(self.numbers(&folder)?.last().copied())
+        Ok(self.listed()?.and_then(|(_, numbers)| numbers.last().copied()))
     }
 
     /// The highest version.
@@ -68,14 +72,14 @@ impl<'a> Series<'a> {
     /// `Corrupt`, `Unavailable`.
     pub(super) fn read(&self) -> Result<Option<Version>> {
         for _ in 0..PATIENCE {
-            let Some(folder) = self.folder()? else { return Ok(None) };
-            let Some(&number) = self.numbers(&folder)?.last() else { return Ok(None) };
+            let Some((folder, numbers)) = self.listed()? else { return Ok(None) };
+            let Some(&number) = numbers.last() else { return Ok(None) };
             if let Some(version) = self.version(&folder, number)? {
                 return Ok(Some(version));
             }
             // Pruned since: there is a higher one.
         }
-        Err(Error::unavailable(format!("`{}` changes faster than it can be read", self.key)))
+        Err(self.restless())
     }
 
     /// Writes the version after `basis`, or the first.
@@ -124,7 +128,7 @@ impl<'a> Series<'a> {
                 .and_then(|folder| self.scratch.link(temporary, &folder, &name));
             match linked {
                 // An empty folder is anybody's to take away.
-                Err(error) if error.kind() == Io::NotFound && number == 1 => {}
+                Err(error) if is_gone(&error) && number == 1 => {}
                 other => return other,
             }
         }
@@ -138,13 +142,12 @@ impl<'a> Series<'a> {
         linked: io::Result<()>,
         withdrawn: io::Result<()>,
     ) -> Result<()> {
-        let Some(folder) = self.folder()? else {
+        let Some((folder, numbers)) = self.settled()? else {
             return Err(match linked {
-                Err(error) if error.kind() != Io::NotFound => self.failed(error),
+                Err(error) if !is_gone(&error) => self.failed(error),
                 _ => Error::conflict(format!("`{}` is gone", self.key)),
             });
         };
-        let numbers = self.settled(&folder)?;
         // What is refused with EEXIST, or without an answer, may be ours.
         let made =
             numbers.contains(&version.number) && (linked.is_ok() || self.is(&folder, version)?);
@@ -200,28 +203,44 @@ impl<'a> Series<'a> {
         }
     }
 
-    /// A listing that did not change while it was made: one that others write
-    /// into may miss what they add and what they prune.
-    fn settled(&self, folder: &Dir) -> Result<Vec<u64>> {
-        let mut numbers = self.numbers(folder)?;
+    /// The folder, if it is there, and the versions in it.
+    fn listed(&self) -> Result<Option<(Dir, Vec<u64>)>> {
         for _ in 0..PATIENCE {
-            let again = self.numbers(folder)?;
-            if again.last() == numbers.last() {
-                return Ok(again);
+            let Some(folder) = self.folder()? else { return Ok(None) };
+            if let Some(numbers) = self.numbers(&folder)? {
+                return Ok(Some((folder, numbers)));
             }
-            numbers = again;
         }
-        Ok(numbers)
+        Err(self.restless())
     }
 
-    /// All versions, the lowest first. Other names are nobody's.
-    fn numbers(&self, folder: &Dir) -> Result<Vec<u64>> {
-        let names = failpoint::hit("records.list").and_then(|()| folder.names());
-        let names =
-            names.map_err(|error| misplaced(&format!("the folder of `{}`", self.key), error))?;
+    /// A listing that did not change while it was made: one that others write
+    /// into may miss what they add and what they prune.
+    fn settled(&self) -> Result<Option<(Dir, Vec<u64>)>> {
+        let mut listed = self.listed()?;
+        for _ in 0..PATIENCE {
+            let Some((folder, numbers)) = listed else { return Ok(None) };
+            match self.numbers(&folder)? {
+                Some(again) if again.last() == numbers.last() => return Ok(Some((folder, again))),
+                Some(again) => listed = Some((folder, again)),
+                None => listed = self.listed()?,
+            }
+        }
+        Ok(listed)
+    }
+
+    /// All versions, the lowest first; `None` if the folder is not there any more.
+    /// Other names are nobody's.
+    fn numbers(&self, folder: &Dir) -> Result<Option<Vec<u64>>> {
+        let names = match failpoint::hit("records.list").and_then(|()| folder.names()) {
+            Err(error) if is_stale(&error) => return Ok(None),
+            other => {
+                other.map_err(|error| misplaced(&format!("the folder of `{}`", self.key), error))?
+            }
+        };
         let mut numbers: Vec<_> = names.iter().filter_map(|name| number(name.to_str()?)).collect();
         numbers.sort_unstable();
-        Ok(numbers)
+        Ok(Some(numbers))
     }
 
     /// One version, if it is there.
@@ -234,8 +253,14 @@ impl<'a> Series<'a> {
                 .map(Some)
                 .map_err(|error| error.context(what())),
             Err(error) if error.kind() == Io::NotFound => Ok(None),
+            // Pruned while it was open, if the server is the one that it was.
+            Err(error) if is_stale(&error) => self.folder().map(|_| None),
             Err(error) => Err(misplaced(&what(), error)),
         }
+    }
+
+    fn restless(&self) -> Error {
+        Error::unavailable(format!("`{}` changes faster than it can be read", self.key))
     }
 
     fn failed(&self, error: io::Error) -> Error {
@@ -254,6 +279,11 @@ fn prune(folder: &Dir, numbers: &[u64]) {
             _ => {}
         }
     }
+}
+
+/// Whether the folder that something was to be done in is not there (any more).
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == Io::NotFound || is_stale(error)
 }
 
 /// A version's number: decimal, in its one form.

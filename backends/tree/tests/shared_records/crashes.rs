@@ -200,7 +200,7 @@ fn a_writer_that_dies_among_others_leaves_one_history() {
         };
         Run { actors, check: Box::new(check) }
     });
-    assert!(runs > 50, "{runs} interleavings: this test has gone blind");
+    runs.exceed(50);
     assert!(pool.names("scratch").is_empty());
 }
 

@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     os::unix::fs::symlink,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -16,7 +16,7 @@ use crate::pool::{Host, Pool, names, op};
 type Plant = fn(&Path, &Pool, &Host);
 
 const PLANTS: [(&str, Plant); 11] = [
-    ("a link", |place, pool, _| symlink(pool.outside().join("file"), place).expect("planted")),
+    ("a link", |place, pool, _| symlink(outside(pool).join("file"), place).expect("planted")),
     ("a dangling link", |place, _, _| symlink("nowhere", place).expect("planted")),
     ("a FIFO", |place, _, _| {
         assert!(Command::new("mkfifo").arg(place).status().expect("coreutils").success());
@@ -45,17 +45,22 @@ const PLANTS: [(&str, Plant); 11] = [
     }),
 ];
 
+/// What is not the pool's.
+fn outside(pool: &Pool) -> PathBuf {
+    pool.path().with_file_name("outside")
+}
+
 fn stage() -> (Pool, Host) {
     let pool = Pool::new();
-    fs::create_dir(pool.outside()).expect("ours");
-    fs::write(pool.outside().join("file"), "precious").expect("ours");
+    fs::create_dir(outside(&pool)).expect("ours");
+    fs::write(outside(&pool).join("file"), "precious").expect("ours");
     let host = pool.host("one");
     (pool, host)
 }
 
 fn assert_untouched(pool: &Pool) {
-    assert_eq!(names(&pool.outside()), ["file"]);
-    assert_eq!(fs::read(pool.outside().join("file")).expect("there"), b"precious");
+    assert_eq!(names(&outside(pool)), ["file"]);
+    assert_eq!(fs::read(outside(pool).join("file")).expect("there"), b"precious");
 }
 
 #[test]
@@ -182,7 +187,7 @@ fn a_link_in_the_place_of_the_pools_own_folders_is_not_followed() {
         let place = pool.path().join(".berth").join(folder);
         let aside = pool.path().join(".berth/aside");
         fs::rename(&place, &aside).expect("ours");
-        symlink(pool.outside(), &place).expect("planted");
+        symlink(outside(&pool), &place).expect("planted");
         let basis = host.read(id).ok().flatten().map_or(first.basis(), |there| there.basis());
         let refused = [
             host.records().list(&op()).map(drop),

@@ -9,6 +9,7 @@ mod attachments;
 mod crashes;
 mod hostile;
 mod names;
+mod place;
 mod pool;
 mod schedule;
 mod writers;

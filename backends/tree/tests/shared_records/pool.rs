@@ -13,7 +13,8 @@ use berth_api::{
 };
 use berth_tree::{Sharing, Tree};
 use serde_json::{Value, json};
-use tempfile::TempDir;
+
+use crate::place::Place;
 
 /// A host: its own view of the pool.
 #[derive(Clone)]
@@ -22,28 +23,23 @@ pub(crate) struct Host {
     pub(crate) author: Author,
 }
 
-/// A pool on memory: what is tried here is order, not durability.
+/// A pool.
 pub(crate) struct Pool {
-    stage: TempDir,
+    place: Place,
 }
 
 impl Pool {
     pub(crate) fn new() -> Self {
-        let stage = tempfile::Builder::new().prefix("berth-test-").tempdir_in("/dev/shm");
-        Self { stage: stage.expect("a folder in memory") }
+        Self { place: Place::new() }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
-        self.stage.path().join("pool")
-    }
-
-    /// What is not the pool's.
-    pub(crate) fn outside(&self) -> PathBuf {
-        self.stage.path().join("outside")
+        self.place.path()
     }
 
     pub(crate) fn host(&self, name: &str) -> Host {
-        let tree = Tree::shared("tried", &self.path(), Sharing { coherent: false });
+        let path = self.place.seen_by(name);
+        let tree = Tree::shared("tried", &path, Sharing { coherent: false });
         let author = Author { host: HostId::random(), name: name.to_owned() };
         tree.identify(None, author.host).expect("a shared pool");
         Host { tree: Arc::new(tree), author }

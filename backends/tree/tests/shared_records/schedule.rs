@@ -2,7 +2,8 @@
 //!
 //! Each actor runs on a thread of its own and stops at each of its points; the
 //! schedule lets exactly one go on. A run is repeated with the last choice
-//! changed that has an alternative left, until none has.
+//! changed that has an alternative left, until none has. Where a step takes long, a
+//! sample is drawn instead.
 
 use std::{
     io,
@@ -11,6 +12,8 @@ use std::{
 };
 
 use berth_host::failpoint;
+
+use crate::place::Place;
 
 /// What one host does in one run.
 pub(crate) type Act = Box<dyn FnOnce() + Send>;
@@ -45,17 +48,59 @@ enum Word {
     Ended,
 }
 
-/// Makes a run for each schedule there is. The number of runs.
-pub(crate) fn every(trouble: Trouble, is_point: IsPoint, mut make: impl FnMut() -> Run) -> u64 {
+/// Who decides which of so many goes on at the step of this number.
+type Choose<'a> = &'a mut dyn FnMut(usize, usize) -> usize;
+
+/// How many runs were made.
+#[derive(Debug)]
+pub(crate) struct Runs {
+    count: u64,
+    drawn: bool,
+}
+
+impl Runs {
+    /// Panics if there are not more schedules than `least`: then the actors pass other
+    /// points than this test thinks.
+    #[track_caller]
+    pub(crate) fn exceed(&self, least: u64) {
+        let enough = self.drawn || self.count > least;
+        assert!(enough, "{} interleavings: this test has gone blind", self.count);
+    }
+}
+
+/// Makes a run for each schedule there is, or for as many as the place wants.
+pub(crate) fn every(trouble: Trouble, is_point: IsPoint, mut make: impl FnMut() -> Run) -> Runs {
+    if let Some(sample) = Place::SAMPLE.filter(|_| !is_long()) {
+        // The same ones each time: what failed can be looked at.
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..sample {
+            let run = make();
+            perform(run.actors, trouble, is_point, &mut |_, possible| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                usize::try_from(state >> 33).expect("31 bits") % possible
+            });
+            (run.check)();
+        }
+        return Runs { count: sample, drawn: true };
+    }
     let mut choices: Vec<usize> = Vec::new();
-    let mut runs = 0;
+    let mut count = 0;
     loop {
         let run = make();
-        let alternatives = perform(run.actors, &mut choices, trouble, is_point);
+        let mut alternatives = Vec::new();
+        perform(run.actors, trouble, is_point, &mut |step, possible| {
+            alternatives.push(possible);
+            if step == choices.len() {
+                choices.push(0);
+            }
+            choices[step]
+        });
         (run.check)();
-        runs += 1;
+        count += 1;
         loop {
-            let Some(last) = choices.pop() else { return runs };
+            let Some(last) = choices.pop() else { return Runs { count, drawn: false } };
             if last + 1 < alternatives[choices.len()] {
                 choices.push(last + 1);
                 break;
@@ -64,14 +109,12 @@ pub(crate) fn every(trouble: Trouble, is_point: IsPoint, mut make: impl FnMut() 
     }
 }
 
-/// One run along `choices`, which are completed by the first ones there are. How
-/// many there were at each step.
-fn perform(
-    actors: Vec<Act>,
-    choices: &mut Vec<usize>,
-    trouble: Trouble,
-    is_point: IsPoint,
-) -> Vec<usize> {
+fn is_long() -> bool {
+    std::env::var("BERTH_LONG").is_ok_and(|long| long != "0")
+}
+
+/// One run.
+fn perform(actors: Vec<Act>, trouble: Trouble, is_point: IsPoint, choose: Choose<'_>) {
     let (words, heard) = channel();
     let (orders, threads): (Vec<_>, Vec<_>) = actors
         .into_iter()
@@ -82,7 +125,7 @@ fn perform(
     let mut stopped = vec![false; threads.len()];
     let (mut running, mut alive) = (threads.len(), threads.len());
     let mut died = false;
-    let mut alternatives = Vec::new();
+    let mut step = 0;
     loop {
         while running > 0 {
             match heard.recv().expect("an actor lives") {
@@ -100,12 +143,8 @@ fn perform(
             let dying = ready().filter(|number| trouble.dies == Some(*number));
             possible.extend(dying.map(|number| (number, Order::Die)));
         }
-        let step = alternatives.len();
-        alternatives.push(possible.len());
-        if step == choices.len() {
-            choices.push(0);
-        }
-        let (number, order) = possible[choices[step]];
+        let (number, order) = possible[choose(step, possible.len())];
+        step += 1;
         died |= order == Order::Die;
         stopped[number] = false;
         running = 1;
@@ -114,7 +153,6 @@ fn perform(
     for thread in threads {
         thread.join().expect("no actor panics");
     }
-    alternatives
 }
 
 fn start(
