@@ -79,16 +79,21 @@ impl Engine {
 
     async fn ask_pool(self: &Arc<Self>, pool: &Arc<Pool>, name: &VolumeName) -> Result<()> {
         let Some(share) = pool.share() else { return Ok(()) };
-        let name = name.clone();
+        let asked = name.clone();
         let found = pool
             .run(Op::new(PATIENCE), move |backend, op| {
                 let records = backend.records().ok_or_else(unshared)?;
-                let Some(id) = records.resolve(op, &name)? else { return Ok(None) };
+                let Some(id) = records.resolve(op, &asked)? else { return Ok(None) };
                 Ok(records.read(op, id)?.map(|version| (id, version)))
             })
             .await?;
         if let Some((id, version)) = found {
-            self.learn(pool, share, id, Ok(version), None);
+            self.learn(pool, share, id, Ok(version.clone()), None);
+            if self.index.live(name).is_none() {
+                // A reading that met the same record at the same moment has its turn.
+                drop(share.turn(id).lock().await);
+                self.learn(pool, share, id, Ok(version), None);
+            }
             // What was answered for is answered for after a crash too, pool or no pool.
             if !self.writer.is_frozen() {
                 self.writer.flush().await?;
