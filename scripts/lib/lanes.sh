@@ -232,8 +232,12 @@ lane_vm() {
     return "$failed"
 }
 
-# Pools on an NFS server, in the guest.
+# Pools on an NFS server: what needs guests of its own, then what shares one.
 lane_nfs() {
+    local failed=0
     . scripts/lib/vm/tests.sh
-    scripts/vm --prepare && run_guest_tests nfs
+    scripts/vm --prepare || return 1
+    run_tests nfs || failed=1
+    run_guest_tests nfs || failed=1
+    return "$failed"
 }

@@ -13,6 +13,7 @@ pack() {
     cp scripts/lib/vm/guest/* "$guest"
     printf '%s=%q\n' release "$kernel_release" kernel_root "$kernel_root" \
         disks "${#disks[@]}" nvme "${nvme/#0/}" >"$guest/settings"
+    [[ -z $wire ]] || printf 'guest=%q\n' "$number" >>"$guest/settings"
     {
         while read -r name; do
             [[ ! $name =~ $passed ]] || printf 'export %s=%q\n' "$name" "${!name}"

@@ -61,6 +61,7 @@ start_machine() {
     for ((slot = 0; slot < nvme; slot++)); do
         arguments+=(-device "pcie-root-port,id=rp$slot,chassis=$((slot + 1)),slot=$((slot + 1))")
     done
+    add_wire
     # Opened for both directions, so that nobody waits for the other side.
     exec {events}<>"$run/ctl.out" {answers}<>"$run/ctl.in" {qmp_in}<>"$run/qmp.in" {qmp_out}<>"$run/qmp.out"
     exec {out}> >(pump_output)
