@@ -130,6 +130,10 @@ fn first() {
     let one = Setup::new(&stage).config(&stage, &config).start();
     one.ok(&["volume", "create", "db"]);
     other.ok(&["daemon", &config]);
+    poll::holds("its pool is ready", BOOT, || {
+        let (_, text) = other.ask(&["berth", "pool", "inspect", "default"]);
+        serde_json::from_str(&text).is_ok_and(|pools: Value| pools[0]["state"] == "ready")
+    });
 
     // A volume, a snapshot, a removal: each seen by whoever asks.
     let seen: Value =

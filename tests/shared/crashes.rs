@@ -7,15 +7,13 @@ use serde_json::{Value, json};
 
 use crate::{
     pair::{Pair, Side},
+    place::Place,
     support::{
         pause::Pause,
         poll::{self, SOON},
         stage::Stage,
     },
 };
-
-/// Pairs at work at the same time; they mostly wait.
-const TELLERS: usize = 3;
 
 /// What the host that dies does: prepared, then killed in the middle.
 #[derive(Clone, Copy)]
@@ -66,19 +64,15 @@ const VERBS: [Verb; 3] = [
 ];
 
 /// The failpoints that `verb` passes on the host that does it.
-fn passes(verb: Verb) -> Vec<String> {
+fn passes(verb: Verb, pair: &mut Pair) -> Vec<String> {
     let traces = Stage::new("trace");
     let file = traces.join("trace");
-    let mut pair = Pair::new("trace");
-    (verb.prepare)(&pair);
-    poll::holds("settled", SOON, || {
-        verb.name == "create" || written(&pair).as_deref() == Some("ready")
-    });
+    prepared(verb, pair);
     pair.one.revive(&[("BERTH_FAILPOINTS_TRACE", &file.display().to_string())]);
     let _ = pair.one.state("db");
     let before = fs::read_to_string(&file).expect("traced").lines().count();
     (verb.act)(&pair.one).expect("alive").expect("a sound pool");
-    poll::holds("it ended", SOON, || (verb.ended)(&pair));
+    poll::holds("it ended", SOON, || (verb.ended)(pair));
     let trace = fs::read_to_string(&file).expect("traced");
     // As `NAME@N`: the how-manieth pass of that name since the start.
     let mut counts = std::collections::BTreeMap::<&str, u64>::new();
@@ -93,12 +87,38 @@ fn passes(verb: Verb) -> Vec<String> {
     passes
 }
 
-fn crash(verb: Verb, point: &str) -> Result<bool, String> {
-    let mut pair = Pair::new("crash");
-    (verb.prepare)(&pair);
+fn prepared(verb: Verb, pair: &Pair) {
+    (verb.prepare)(pair);
     poll::holds("settled", SOON, || {
-        verb.name == "create" || written(&pair).as_deref() == Some("ready")
+        verb.name == "create" || written(pair).as_deref() == Some("ready")
     });
+}
+
+/// One pass for each kind of step that the place wants, or all.
+fn chosen(passes: Vec<String>) -> Vec<String> {
+    let Some(kinds) = Place::kinds_of_steps() else { return passes };
+    let middle = |kind: &&str| {
+        let kind = format!("{kind}=");
+        let of_kind: Vec<_> = passes.iter().filter(|pass| pass.starts_with(&kind)).collect();
+        of_kind.get(of_kind.len() / 2).map(|pass| (*pass).clone())
+    };
+    kinds.iter().filter_map(middle).collect()
+}
+
+/// The pair as if it were new, but for the name's folder and the time.
+fn cleared(pair: &mut Pair) {
+    pair.one.revive(&[]);
+    let _ = pair.one.daemon.plugin().unmount("db", "c");
+    poll::holds("removed", SOON, || {
+        let removed = "/v1/volumes/db?now=true";
+        pair.two.state("db").is_none()
+            || pair.two.daemon.control().request("DELETE", removed, None).0 < 300
+    });
+    pair.assert_empty();
+}
+
+fn crash(verb: Verb, point: &str, pair: &mut Pair) -> Result<bool, String> {
+    prepared(verb, pair);
     pair.one.revive(&[("BERTH_FAILPOINTS", point)]);
     let _ = pair.one.state("db");
     let answer = (verb.act)(&pair.one);
@@ -126,7 +146,7 @@ fn crash(verb: Verb, point: &str) -> Result<bool, String> {
             && matches!(states[0].as_deref(), None | Some("ready"))
             && expected.is_none_or(|there| there == states[0].is_some());
         // A removal or a create that was not answered has come to its end.
-        let ended = matches!(written(&pair).as_deref(), None | Some("ready" | "removed"));
+        let ended = matches!(written(pair).as_deref(), None | Some("ready" | "removed"));
         agree && ended
     };
     if poll::within(SOON, || both().then_some(())).is_none() {
@@ -134,7 +154,7 @@ fn crash(verb: Verb, point: &str) -> Result<bool, String> {
             "answered: {answered}; states {:?} {:?}, written {:?}",
             pair.one.state("db"),
             pair.two.state("db"),
-            written(&pair)
+            written(pair)
         ));
     }
     // What the first host had mounted goes with its last unmount, and then all of it.
@@ -158,27 +178,43 @@ fn crash(verb: Verb, point: &str) -> Result<bool, String> {
 }
 
 fn killed_at_each_step(verb: Verb) {
-    let passes = passes(verb);
+    let mut first = Pair::new("trace");
+    let passes = passes(verb, &mut first);
     assert!(passes.len() >= 8, "{passes:?}: this test has gone blind");
+    let passes = chosen(passes);
+    let kept = std::sync::Mutex::new(Vec::new());
+    // A host ends with the thread that made it: only this one may be used again.
+    if Place::PAIRS == 1 {
+        cleared(&mut first);
+        kept.lock().expect("no panic").push(first);
+    }
     let next = std::sync::Mutex::new(passes.iter());
     let (report, reached) =
         (std::sync::Mutex::new(Vec::new()), std::sync::Mutex::new(BTreeSet::new()));
-    thread::scope(|scope| {
-        for _ in 0..TELLERS {
-            scope.spawn(|| {
-                loop {
-                    let Some(point) = next.lock().expect("no panic").next() else { return };
-                    match crash(verb, point) {
-                        Ok(true) => drop(reached.lock().expect("no panic").insert(point)),
-                        Ok(false) => {}
-                        Err(error) => {
-                            report.lock().expect("no panic").push(format!("{point}: {error}"));
-                        }
-                    }
+    let tell = || {
+        loop {
+            let Some(point) = next.lock().expect("no panic").next() else { return };
+            let used = kept.lock().expect("no panic").pop();
+            let mut pair = used.unwrap_or_else(|| Pair::new("crash"));
+            match crash(verb, point, &mut pair) {
+                Ok(true) => drop(reached.lock().expect("no panic").insert(point)),
+                Ok(false) => {}
+                Err(error) => {
+                    report.lock().expect("no panic").push(format!("{point}: {error}"));
+                    continue;
                 }
-            });
+            }
+            if Place::PAIRS == 1 {
+                cleared(&mut pair);
+                kept.lock().expect("no panic").push(pair);
+            }
         }
-    });
+    };
+    if Place::PAIRS == 1 {
+        tell();
+    } else {
+        thread::scope(|scope| (0..Place::PAIRS).for_each(|_| drop(scope.spawn(tell))));
+    }
     let report = report.into_inner().expect("no panic");
     assert!(
         report.is_empty(),

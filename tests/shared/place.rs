@@ -11,6 +11,16 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Pairs of hosts at work at the same time; they mostly wait.
+    pub(crate) const PAIRS: usize = 3;
+    /// How often what one host may lose is raced for.
+    pub(crate) const ROUNDS: usize = 40;
+
+    /// The kinds of steps at which a host is killed; all of them.
+    pub(crate) fn kinds_of_steps() -> Option<&'static [&'static str]> {
+        None
+    }
+
     pub(crate) fn new(stage: &Stage) -> Self {
         Self { path: stage.folder("share").join("pool") }
     }

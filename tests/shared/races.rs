@@ -6,16 +6,15 @@ use serde_json::json;
 
 use crate::{
     pair::Pair,
+    place::Place,
     support::poll::{self, SOON},
 };
-
-const ROUNDS: usize = 40;
 
 #[test]
 fn simultaneous_creates_of_one_name_make_one_volume() {
     let pair = Pair::new("create");
     let plugins = [&pair.one, &pair.two].map(|side| side.daemon.plugin());
-    for round in 0..ROUNDS {
+    for round in 0..Place::ROUNDS {
         let name = format!("v{round}");
         thread::scope(|scope| {
             let creates = plugins.each_ref().map(|plugin| {
@@ -34,16 +33,16 @@ fn simultaneous_creates_of_one_name_make_one_volume() {
         assert_eq!(ids.len(), 1, "{name}");
     }
     let folders = std::fs::read_dir(pair.path().join("volumes")).expect("readable").count();
-    assert_eq!(folders, ROUNDS);
+    assert_eq!(folders, Place::ROUNDS);
     let records = std::fs::read_dir(pair.path().join(".berth/records")).expect("readable").count();
-    assert_eq!(records, ROUNDS);
+    assert_eq!(records, Place::ROUNDS);
 }
 
 #[test]
 fn simultaneous_creates_with_other_options_make_one_volume() {
     let pair = Pair::new("differ");
     let sides = [(&pair.one, "0700"), (&pair.two, "0750")];
-    for round in 0..ROUNDS / 2 {
+    for round in 0..Place::ROUNDS / 2 {
         let name = format!("v{round}");
         let won: Vec<_> = thread::scope(|scope| {
             let creates = sides.map(|(side, mode)| {
@@ -61,7 +60,7 @@ fn mount_against_remove_never_lets_both_succeed() {
     let pair = Pair::new("mount");
     let (one, two) = (pair.one.daemon.plugin(), pair.two.daemon.plugin());
     let mut mounted = 0;
-    for round in 0..ROUNDS {
+    for round in 0..Place::ROUNDS {
         let name = format!("v{round}");
         one.create(&name, &json!({})).expect("created");
         two.get(&name).expect("seen");
