@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use berth_api::{Error, ErrorKind, Observed, OnRemove, Op, Result};
+use berth_api::{Error, ErrorKind, Health, Observed, OnRemove, Op, Result};
 use jiff::Timestamp;
 
 use super::{Engine, create::CREATE, pool::Pool, snapshot::SNAPSHOT, time, volume::Volume};
@@ -21,7 +21,8 @@ impl Engine {
     /// Removes a volume into the trash; `now`: for good, also out of the trash.
     ///
     /// # Errors
-    /// `Busy` if it is mounted; `NotFound` (not for Docker: it is gone already);
+    /// `Busy` if it is mounted; `NotFound` (not for Docker: it is gone already, unless a shared
+    /// pool cannot be asked: `Unavailable`);
     /// `Unavailable` if its pool is away. Nothing has changed then.
     pub async fn remove(
         self: &Arc<Self>,
@@ -84,8 +85,9 @@ impl Engine {
         error: Error,
     ) -> Result<Option<VolumeView>> {
         match (client, self.latest_removed(name)) {
-            // Another node, or somebody by hand, was faster.
-            (Client::Docker, _) => Ok(None),
+            // Another node, or somebody by hand, was faster: if nobody who may have the
+            // volume was left unasked.
+            (Client::Docker, _) => self.asked_everywhere(name).map(|()| None),
             (Client::Command, Some(volume)) if now => {
                 self.writable()?;
                 let _lock = volume.lock_by(time::short(self.setup.installation)).await?;
@@ -108,6 +110,20 @@ impl Engine {
             )),
             (Client::Command, None) => Err(error),
         }
+    }
+
+    /// Fails while a pool that several hosts share cannot be asked for a name.
+    fn asked_everywhere(&self, name: &str) -> Result<()> {
+        for pool in self.pools.values().filter(|pool| pool.share().is_some()) {
+            if let Health::Unavailable(why) = pool.health() {
+                let pool = &pool.name;
+                return Err(Error::unavailable(format!(
+                    "whether pool `{pool}` has a volume `{name}` cannot be told: {why}"
+                ))
+                .with_hint(format!("`berth pool inspect {pool}` says when it is back")));
+            }
+        }
+        Ok(())
     }
 
     /// Whether the volume was never written.
