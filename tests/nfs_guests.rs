@@ -130,14 +130,16 @@ fn first() {
     let one = Setup::new(&stage).config(&stage, &config).start();
     one.ok(&["volume", "create", "db"]);
     other.ok(&["daemon", &config]);
-    poll::holds("its pool is ready", BOOT, || {
-        let (_, text) = other.ask(&["berth", "pool", "inspect", "default"]);
-        serde_json::from_str(&text).is_ok_and(|pools: Value| pools[0]["state"] == "ready")
+    poll::equal("its pool", BOOT, &json!("ready"), || {
+        let (_, text) = other.ask(&["berth", "pool", "inspect", "default", "--json"]);
+        let pools = serde_json::from_str(&text).unwrap_or_else(|_| json!([{ "state": text }]));
+        pools[0]["state"].clone()
     });
 
     // A volume, a snapshot, a removal: each seen by whoever asks.
     let seen: Value =
-        serde_json::from_str(&other.ok(&["berth", "volume", "inspect", "db"])).expect("JSON");
+        serde_json::from_str(&other.ok(&["berth", "volume", "inspect", "db", "--json"]))
+            .expect("JSON");
     assert_eq!(seen[0]["id"], one.control().volume("db")["id"]);
     other.ok(&["berth", "snapshot", "create", "db", "before"]);
     poll::holds("the snapshot is seen", SOON, || {
