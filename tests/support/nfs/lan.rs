@@ -133,9 +133,13 @@ pub fn filter(server: &Door, rules: &[&str]) -> Result<(), String> {
     try_feed(inside(server).args(["nft", "-f", "-"]), &text)
 }
 
-/// What the server sends waits this many milliseconds.
+/// What the server sends waits this many milliseconds; with 0 nothing waits any more, and
+/// what did is lost.
 #[track_caller]
 pub fn delay(server: &Door, milliseconds: u32) {
+    if milliseconds == 0 {
+        return feed(inside(server).args(["tc", "qdisc", "del", "dev", "lan", "root"]), "");
+    }
     // Without a limit of its own netem drops what is past 1,000 packets.
     let delay = format!("{milliseconds}ms");
     feed(
