@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use berth_api::{Backend, Bytes, Capacity, Error, Health, HostId, Op, PoolId, Report, Result};
+use berth_api::{
+    Backend, Bytes, Capacity, Error, Health, HostId, Op, PoolId, Report, Result, SharedRecords,
+};
 
 use super::{shared::Share, threads::Threads, usage::Gauge};
 use crate::{catalog, config::PoolConfig, database::Writer};
@@ -93,6 +95,11 @@ impl Pool {
             capacity: Mutex::default(),
             share,
         }
+    }
+
+    /// The records of a pool that several hosts share. For what does no I/O only.
+    pub(super) fn records(&self) -> Option<&dyn SharedRecords> {
+        self.backend.records()
     }
 
     /// Runs a backend call on the pool's threads. Where several hosts share the pool, it

@@ -48,6 +48,9 @@ impl Place {
     pub(crate) const PAIRS: usize = 1;
     /// How often what one host may lose is raced for.
     pub(crate) const ROUNDS: usize = 6;
+    /// How many kinds of files are planted: the first ones are those that a file server
+    /// has a part in.
+    pub(crate) const PLANTS: usize = 4;
 
     /// The kinds of steps at which a host is killed: where another host begins to see
     /// something. All of them with `BERTH_LONG=1`.

@@ -15,6 +15,8 @@ impl Place {
     pub(crate) const PAIRS: usize = 3;
     /// How often what one host may lose is raced for.
     pub(crate) const ROUNDS: usize = 40;
+    /// How many kinds of files are planted.
+    pub(crate) const PLANTS: usize = usize::MAX;
 
     /// The kinds of steps at which a host is killed; all of them.
     pub(crate) fn kinds_of_steps() -> Option<&'static [&'static str]> {

@@ -19,7 +19,9 @@ use std::{fmt, str::FromStr, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Change, Error, HostId, Op, Result, VolumeId, VolumeName, checksum, volume::random_id};
+use crate::{
+    Change, Error, Handle, HostId, Op, Result, VolumeId, VolumeName, checksum, volume::random_id,
+};
 
 random_id! {
     /// One attempt to write a version: how a writer finds out that it was the
@@ -133,6 +135,10 @@ pub trait SharedRecords: Send + Sync {
     /// `Corrupt` if what is there is damaged, another volume's or no record;
     /// `Unavailable` if that cannot be told.
     fn read(&self, op: &Op, id: VolumeId) -> Result<Option<Version>>;
+
+    /// Whether a handle that a record has is of the volume that the record is of: whoever
+    /// can write into the pool may have put another's there. No I/O.
+    fn is_of(&self, id: VolumeId, handle: &Handle) -> bool;
 
     /// Writes the version after `basis`, or the first.
     ///

@@ -20,11 +20,21 @@ use crate::{
 pub(super) fn parse(pool: &Pool, version: &Version) -> Result<Record> {
     let mut record: Record = serde_json::from_value(version.body.clone())
         .map_err(|source| Error::corrupt("it is no record of a volume").with_source(source))?;
+    let sound = pool.records().is_none_or(|records| records.is_of(record.id, &record.handle));
+    if !sound {
+        return Err(Error::corrupt("its handle is of another volume"));
+    }
     // Hosts may call one pool by different names.
     record.pool.clone_from(&pool.name);
     record.pool_id = pool.id();
     record.backend.clone_from(&pool.config.backend);
     Ok(record)
+}
+
+/// Whether a record has the name that its volume is known by, if it is known: no volume
+/// changes its name, and somebody else's would be taken.
+fn is_called(known: Option<&Arc<Volume>>, record: &Record) -> bool {
+    known.is_none_or(|volume| volume.read(|life| life.record.name == record.name))
 }
 
 /// A version that cannot be read.
@@ -61,9 +71,11 @@ impl Engine {
             None => None,
         };
         let parsed = version.and_then(|version| match parse(pool, &version) {
-            Ok(record) if record.id == id => Ok((version, record)),
+            Ok(record) if record.id == id && is_called(known.as_ref(), &record) => {
+                Ok((version, record))
+            }
             Ok(_) => {
-                let error = Error::corrupt("it is of another volume");
+                let error = Error::corrupt("it is of another volume, or has another name");
                 Err(Damage { number: version.number, error })
             }
             Err(error) => Err(Damage { number: version.number, error }),

@@ -19,7 +19,7 @@ mod series;
 use std::{io::ErrorKind as Io, time::Duration};
 
 use berth_api::{
-    Change, Context as _, Error, ErrorKind, HostId, Op, Result, SharedRecords, VolumeId,
+    Change, Context as _, Error, ErrorKind, Handle, HostId, Op, Result, SharedRecords, VolumeId,
     VolumeName,
     records::{
         Admission, Attached, Attachment, Author, Basis, Holder, Listed, OperationId, Version,
@@ -29,7 +29,10 @@ use berth_host::beneath::{Dir, is_foreign};
 use serde_json::Value;
 
 use self::{sealed::Kind, series::Series};
-use crate::pool::{Opened, Tree};
+use crate::{
+    handle,
+    pool::{Opened, Tree},
+};
 
 const RECORDS: &str = ".berth/records";
 const NAMES: &str = ".berth/names";
@@ -67,6 +70,10 @@ impl SharedRecords for Tree {
         let records = self.folder(&self.opened()?, RECORDS)?;
         let version = Series::new(&records, &records, Kind::Record, &id.to_string()).read();
         Ok(version.map_err(|error| self.named(error))?.filter(|version| !version.body.is_null()))
+    }
+
+    fn is_of(&self, id: VolumeId, handle: &Handle) -> bool {
+        handle::id(handle).is_ok_and(|of| of == id)
     }
 
     fn write(
