@@ -1,6 +1,11 @@
 //! Two hosts and the place that they share.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -13,6 +18,8 @@ use crate::{
         stage::Stage,
     },
 };
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// How long a host may take to reach a pool on a slow machine's server.
 const SLOW: Duration = Duration::from_secs(60);
@@ -83,13 +90,15 @@ impl Side {
 impl Pair {
     #[track_caller]
     pub(crate) fn new(name: &str) -> Self {
+        let pair = NEXT.fetch_add(1, Ordering::Relaxed);
         let share = Stage::new(name);
         let mut place = Place::new(&share);
         let [one, two] = ["1", "2"].map(|number| {
             let stage = Stage::new(&format!("{name}-{number}"));
             let host = Host::boot(&stage);
-            // A file server tells its clients apart by their names.
-            host.name(&format!("host-{number}"));
+            // A file server tells its clients apart by their names, also those that have
+            // just died.
+            host.name(&format!("host-{number}-{pair}"));
             place.reach(&host);
             let side = Side::configured(stage, host, &place.config(""));
             poll::holds("its pool is ready", SLOW, || side.pool_is_ready());
