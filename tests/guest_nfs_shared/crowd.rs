@@ -93,6 +93,10 @@ fn links(folder: &Path, count: u64) -> Vec<Duration> {
     (0..count).map(round).collect()
 }
 
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
@@ -101,7 +105,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 #[test]
 fn names_made_and_removed_at_random_by_two_hosts_are_neither_lost_nor_double() {
     let (names, seed) = (random::number("BERTH_NAMES", 15), random::seed());
-    println!("BERTH_SEED={seed}");
+    say(&format!("BERTH_SEED={seed}"));
     let pair = Pair::new("crowd");
     let sides = [&pair.one, &pair.two];
     let done: Vec<Done> = thread::scope(|scope| {
@@ -133,8 +137,6 @@ fn names_made_and_removed_at_random_by_two_hosts_are_neither_lost_nor_double() {
     });
     let creates = done.into_iter().flat_map(|done| done.creates).collect();
     let (create, link) = (median(creates), place::on_a_plain_mount(|at| median(links(at, 30))));
-    println!(
-        "create {create:?}, one link(2) and fsync {link:?}: {:.1}",
-        create.as_secs_f64() / link.as_secs_f64()
-    );
+    let times = create.as_secs_f64() / link.as_secs_f64();
+    say(&format!("create {create:?}, one link(2) and fsync {link:?}: {times:.1}"));
 }

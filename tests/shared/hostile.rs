@@ -70,8 +70,11 @@ fn a_damaged_record_of_an_unknown_volume_is_named_by_its_sidecar() {
     }
 }
 
+/// What is changed in a record.
+type Forgery<'a> = &'a dyn Fn(&mut Value);
+
 /// Whole and sealed, as whoever can write there can make it.
-fn forged(whole: &[u8], change: &dyn Fn(&mut Value)) -> Vec<u8> {
+fn forged(whole: &[u8], change: Forgery<'_>) -> Vec<u8> {
     let mut sealed: Value = serde_json::from_slice(whole).expect("JSON");
     sealed["content"]["version"] = json!(3);
     change(&mut sealed["content"]["body"]);
@@ -93,7 +96,7 @@ fn a_forged_record_reaches_nothing_outside_and_no_other_volume() {
     fs::write(data.join("file"), "precious").expect("ours");
     let up = format!("../../../{}", outside.file_name().expect("a name").display());
     let (to_sound, to_outside, above) = (sound.clone(), up.clone(), up);
-    let forgeries: [(&str, &dyn Fn(&mut Value)); 6] = [
+    let forgeries: [(&str, Forgery<'_>); 6] = [
         ("handle", &|body| body["handle"]["id"] = json!(to_sound)),
         ("name", &move |body| body["name"] = json!(above)),
         ("path", &move |body| body["handle"]["id"] = json!(to_outside)),

@@ -61,20 +61,20 @@ impl<'a> Sole<'a> {
         act: impl FnOnce(&Host) -> T + Send + 'static,
     ) -> T {
         let server = &self.scene.server;
-        let ((reached, reaches), (go, goes)) = (mpsc::channel(), mpsc::channel::<()>());
+        let ((reached, stops), (go, orders)) = (mpsc::channel(), mpsc::channel::<()>());
         let host = self.host.clone();
         let actor = thread::spawn(move || {
             let passed = Cell::new(false);
             failpoint::watch(move |name| {
                 if name == point && !passed.replace(true) {
                     reached.send(()).expect("somebody waits for it");
-                    goes.recv().expect("told to go on");
+                    orders.recv().expect("told to go on");
                 }
                 Ok(())
             });
             act(&host)
         });
-        reaches.recv().unwrap_or_else(|_| panic!("`{point}` was not passed"));
+        stops.recv().unwrap_or_else(|_| panic!("`{point}` was not passed"));
         server.delay(DELAY);
         go.send(()).expect("it waits");
         poll::holds("the server has done it", SOON, happened);
