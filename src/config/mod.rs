@@ -12,6 +12,7 @@
 //! | `repository` | `[repositories.NAME]` |
 //! | `policy` | `[policies.NAME]` |
 //! | `image` | its `file` and `size` |
+//! | `nfs` | its `server`, `export`, `version` and `mount-options` |
 //! | `paths` | folders and sockets |
 //! | `duration` | `24h` |
 
@@ -28,7 +29,6 @@ use toml::de::DeTable;
 mod duration;
 mod hooks;
 mod image;
-#[cfg(feature = "testing")]
 mod nfs;
 mod paths;
 mod policy;

@@ -56,7 +56,6 @@ const KEYS: [(&str, Key); 31] = [
 ];
 
 /// The same, seen from a pool of `nfs`.
-#[cfg(feature = "testing")]
 fn keys_of_nfs() -> [(&'static str, Key); KEYS.len()] {
     KEYS.map(|(name, key)| match (name, key) {
         ("path" | "file" | "shared" | "coherent", _) => (name, Key::Of("`vfs`")),
@@ -81,15 +80,12 @@ pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<Poo
         return Err(section.error(ErrorKind::Invalid, &text).with_hint("backend = \"vfs\""));
     };
     let image = if backend == "vfs" { image::read(section)? } else { None };
-    #[cfg_attr(not(feature = "testing"), expect(unused_mut, reason = "only an nfs pool has one"))]
-    let mut export: Option<berth_nfs::Export> = None;
+    let mut export = None;
     let extra = match backend {
         "vfs" => {
             section.check(&KEYS)?;
             BTreeMap::new()
         }
-        // Not for users yet: several hosts on a real server are still being tried.
-        #[cfg(feature = "testing")]
         "nfs" => {
             section.check(&keys_of_nfs())?;
             export = Some(super::nfs::read(section)?);
@@ -156,7 +152,7 @@ pub(super) fn builtin(path: PathBuf) -> PoolConfig {
 
 fn refuse(backend: &str, section: &Section<'_>) -> berth_api::Error {
     let key = section.full("backend");
-    if ["nfs", "thin", "ebs"].contains(&backend) {
+    if ["thin", "ebs"].contains(&backend) {
         let text = format!("`{key}` is not available: pools of `{backend}` are not built yet");
         return section.error_at("backend", ErrorKind::Unsupported, &text);
     }

@@ -2,6 +2,7 @@
 
 use std::{
     fs::DirBuilder,
+    net::IpAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
@@ -93,13 +94,15 @@ impl Mounts {
         Ok(())
     }
 
-    /// The version that is mounted, as far as the mount table says.
+    /// By which version and of which address it is mounted, as far as the mount table
+    /// says.
     ///
     /// # Errors
     /// `Internal` if it cannot be read.
-    pub(crate) fn version(&self) -> Result<Option<Version>> {
+    pub(crate) fn shown(&self) -> Result<(Option<Version>, Option<IpAddr>)> {
         let table = Table::read().context(|| "read the mount table")?;
-        Ok(table.at(&self.data).and_then(|mount| version(&mount.super_options)))
+        let options = table.at(&self.data).map_or("", |mount| &mount.super_options);
+        Ok((version(options), address(options)))
     }
 
     /// Where volumes are still mounted from a mount of this export that was replaced
@@ -131,8 +134,7 @@ impl Mounts {
 
     /// Whether a silent mount is of an address that the server does not have any more.
     fn moved(&self, super_options: &str) -> bool {
-        let used = super_options.split(',').find_map(|option| option.strip_prefix("addr="));
-        let Some(used) = used.and_then(|address| address.parse().ok()) else { return false };
+        let Some(used) = address(super_options) else { return false };
         self.export.addresses().is_ok_and(|known| !known.contains(&used))
     }
 }
@@ -152,6 +154,10 @@ impl Found<'_> {
 
 fn version(super_options: &str) -> Option<Version> {
     super_options.split(',').find_map(|option| option.strip_prefix("vers="))?.parse().ok()
+}
+
+fn address(super_options: &str) -> Option<IpAddr> {
+    super_options.split(',').find_map(|option| option.strip_prefix("addr="))?.parse().ok()
 }
 
 /// Makes a mountpoint, with what is above it below the daemon's root.

@@ -32,6 +32,9 @@ pub type Nfs = Directories<Share>;
 /// How long a snapshot waits for the server to take what was written here.
 const FLUSH: Duration = Duration::from_secs(60);
 
+/// What `soft` and `softerr` mean for containers.
+const SOFT: &str = "`soft`: programs can lose writes while the server is away";
+
 /// An export that this host mounts.
 #[derive(Debug)]
 pub struct Share {
@@ -47,6 +50,9 @@ pub struct Share {
 impl Share {
     /// The pool `name` on `export`, mounted below `place`. No I/O.
     pub fn open(name: &str, export: Export, place: &Path) -> Nfs {
+        if export.options().may_lose_writes() {
+            tracing::warn!(pool = name, %export, "{SOFT}");
+        }
         let silence = Arc::new(Silence::new(&export));
         let mounts = Mounts::new(export, place);
         let tree = Tree::shared(name, &mounts.control, Sharing { coherent: false })
@@ -200,8 +206,12 @@ impl Place for Share {
     fn report(&self, _: &Tree) -> Result<Report> {
         let mut report = Report::default();
         report.details.push(("export".to_owned(), Detail::Text(self.mounts.export.to_string())));
-        if let Some(version) = self.mounts.version()? {
+        let (version, address) = self.mounts.shown()?;
+        if let Some(version) = version {
             report.details.push(("version".to_owned(), Detail::Text(version.as_str().to_owned())));
+        }
+        if let Some(address) = address {
+            report.details.push(("address".to_owned(), Detail::Text(address.to_string())));
         }
         let left = self.mounts.left_behind()?;
         if !left.is_empty() {
@@ -220,10 +230,10 @@ impl Place for Share {
             report.notices.extend(seen.notice(&self.mounts.export));
         }
         if self.mounts.export.options().may_lose_writes() {
-            report.notices.push(Notice::warning(
-                "`soft`: programs can lose writes while the server is away",
-                "take it out of `mount-options`: on `hard` they wait",
-            ));
+            report.details.push(("writes".to_owned(), Detail::Text(SOFT.to_owned())));
+            report
+                .notices
+                .push(Notice::warning(SOFT, "take it out of `mount-options`: on `hard` they wait"));
         }
         Ok(report)
     }
