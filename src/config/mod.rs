@@ -17,7 +17,7 @@
 //! | `duration` | `24h` |
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     time::Duration,
@@ -92,6 +92,8 @@ pub struct PoolConfig {
     pub shared: bool,
     /// Its file system shows all hosts the same at once, the operator says.
     pub coherent: bool,
+    /// The options that Docker may give besides those that everybody may.
+    pub docker_options: BTreeSet<String>,
     /// Settings of a test backend, as text.
     pub extra: BTreeMap<String, String>,
 }

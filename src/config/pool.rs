@@ -1,7 +1,7 @@
 //! One `[pools.NAME]` of the file.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -34,7 +34,7 @@ const KEYS: [(&str, Key); 31] = [
     ("coherent", Key::Known),
     ("fs", Key::Missing("only block pools have a file system of their own")),
     ("policy", Key::Known),
-    ("docker-options", Key::Missing("no option that needs it is built yet")),
+    ("docker-options", NFS),
     ("selinux-context", Key::Known),
     ("hooks", Key::Missing("hooks are sections of their own: [hooks.NAME]")),
     ("device", THIN),
@@ -129,6 +129,7 @@ pub(super) fn read(name: &str, section: &Section<'_>, root: &Path) -> Result<Poo
         label: label(section)?,
         builtin: false,
         coherent,
+        docker_options: section.words("docker-options", &["subdir"])?,
         extra,
     })
 }
@@ -146,6 +147,7 @@ pub(super) fn builtin(path: PathBuf) -> PoolConfig {
         builtin: true,
         shared: false,
         coherent: false,
+        docker_options: BTreeSet::new(),
         extra: BTreeMap::new(),
     }
 }

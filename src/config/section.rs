@@ -4,6 +4,7 @@
 //! and the whole name of the key. Knows nothing of what the keys mean.
 
 use std::{
+    collections::BTreeSet,
     ops::Range,
     path::{Path, PathBuf},
     time::Duration,
@@ -179,6 +180,23 @@ impl<'a> Section<'a> {
             return Err(self.error_at(key, ErrorKind::Invalid, &text));
         }
         Ok(Some(words))
+    }
+
+    /// A list of words, each one of `known`.
+    pub(super) fn words(&self, key: &str, known: &[&str]) -> Result<BTreeSet<String>> {
+        let read = |value: &'a DeValue<'a>| {
+            let words = value.as_array()?.iter();
+            words.map(|word| word.get_ref().as_str()).collect::<Option<Vec<_>>>()
+        };
+        let what = format!("a list of texts in quotes, such as [\"{}\"]", known[0]);
+        let words = self.typed(key, &what, read)?.unwrap_or_default();
+        if let Some(other) = words.iter().find(|word| !known.contains(*word)) {
+            let shown: String = other.chars().take(40).collect();
+            let text = format!("`{}` has `{}`", self.full(key), shown.escape_debug());
+            let error = self.error_at(key, ErrorKind::Invalid, &text);
+            return Err(error.with_hint(format!("it may have: {}", known.join(", "))));
+        }
+        Ok(words.into_iter().map(ToOwned::to_owned).collect())
     }
 
     /// A numeric id, as text.

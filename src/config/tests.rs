@@ -84,7 +84,6 @@ fn what_is_in_the_contract_but_not_built_is_unsupported() {
         "[pools.default]\nbackend = \"thin\"\ndevice = \"/dev/sdb\"".to_owned(),
         "[pools.default]\nbackend = \"ebs\"\n[pools.default.tags]\nteam = \"web\"".to_owned(),
         format!("{pool}fs = \"xfs\""),
-        format!("{pool}docker-options = [\"subdir\"]"),
     ] {
         let (kind, message, _) = refused(&text);
         assert_eq!(kind, ErrorKind::Unsupported, "{text}: {message}");
@@ -103,8 +102,27 @@ fn an_export_is_read_and_its_errors_name_key_and_line() {
         (pool.path.as_path(), pool.shared),
         (Path::new("/var/lib/berth/exports/default"), true)
     );
+    let (config, _) = parse(&format!("{text}\ndocker-options = [\"subdir\"]")).expect("valid");
+    assert!(config.pools["default"].docker_options.contains("subdir"));
     for (text, expected) in [
         ("", "line 1: `pools.default.export` is missing"),
+        (
+            "export = \"/x\"\ndocker-options = [\"subdri\"]",
+            "line 5: `pools.default.docker-options` has `subdri`",
+        ),
+        (
+            "export = \"/x\"\ndocker-options = \"subdir\"",
+            "line 5: `pools.default.docker-options` must be a list of texts in quotes, such as [\"subdir\"], not a string",
+        ),
+        ("export = \"/a\\nb\"", "line 4: `pools.default.export`: `/a\\nb` is no export"),
+        (
+            "export = \"/x\"\nversion = \"3,addr=6.6.6.6\"",
+            "line 5: `pools.default.version`: `3,addr=6.6.6.6` is no version of NFS",
+        ),
+        (
+            "export = \"/x\"\nmount-options = \"rsize=4096\\n\"",
+            "mount option `rsize` is a number from 1024 to 1048576",
+        ),
         ("export = \"export\"", "line 4: `pools.default.export`: `export` is no export"),
         (
             "export = \"/x\"\nversion = \"5\"",

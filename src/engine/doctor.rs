@@ -90,6 +90,9 @@ impl Engine {
                     Some(_) => "see whether the server runs and can be reached; Berth looks \
                                 again by itself, and containers that wait go on"
                         .to_owned(),
+                    None if pool.config.nfs.is_some() => {
+                        "docs/nfs.md says what may be wrong; it is used again by itself".to_owned()
+                    }
                     None => format!(
                         "mount its disk or correct its path, and it is used again by itself; if it \
                          came from another host: berth pool rebuild {} --take-over",

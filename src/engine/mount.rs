@@ -207,11 +207,12 @@ impl Engine {
             let op =
                 job.as_ref().map_or_else(|| Op::new(time::CALL), |job| job.op.extended(time::CALL));
             op.check()?;
-            let (handle, target) = (record.handle.clone(), target.clone());
+            let (handle, options) = (record.handle.clone(), record.options.clone());
+            let target = target.clone();
             // What lies on a server may have become stale.
             let used = pool.share().map(|_| volume.read(Life::is_referenced));
             let call = pool.run(op.clone(), move |backend, op| {
-                Ok(match backend.attach(op, &handle)? {
+                Ok(match backend.attach(op, &handle, &options)? {
                     Progress::Ready(source) => {
                         Progress::Ready(mount_source(&source, &target, used)?)
                     }

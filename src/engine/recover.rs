@@ -230,10 +230,10 @@ impl Engine {
             volume.write(|life| life.mounted = true);
             return;
         };
-        let (handle, target) = (record.handle.clone(), folder.to_owned());
+        let (handle, options, target) = (record.handle, record.options, folder.to_owned());
         let op = Op::new(ADOPT);
         let look = pool.run(op.clone(), move |backend, op| {
-            Ok(match backend.attach(op, &handle)? {
+            Ok(match backend.attach(op, &handle, &options)? {
                 Progress::Ready(Source::Directory { directory, .. }) => {
                     mounts::shows(&target, directory).unwrap_or(false)
                 }

@@ -25,6 +25,17 @@ use crate::{
     view::JobView,
 };
 
+/// Refuses to exchange what a volume only shows; `instead` is a command that helps.
+pub(super) fn exchangeable(volume: &Volume, instead: &str) -> Result<()> {
+    let record = volume.record();
+    let Some(subdir) = &record.options.subdir else { return Ok(()) };
+    Err(Error::unsupported(format!(
+        "volume `{}` shows the directory `{subdir}`, which others use: its content is not exchanged",
+        record.name
+    ))
+    .with_hint(format!("into a new volume: {instead}")))
+}
+
 /// The kind of its jobs.
 const ROLLBACK: &str = "rollback";
 
@@ -68,6 +79,7 @@ impl Engine {
     pub async fn roll_back(self: &Arc<Self>, volume: &str, name: &str) -> Result<JobView> {
         let of = self.index.find(volume)?;
         find(&of, name)?;
+        exchangeable(&of, "berth snapshot restore VOLUME@SNAPSHOT NEW_VOLUME")?;
         let vacated = self.vacated(&of).await?;
         let to = find(&of, name)?;
         let pool = vacated.pool.clone();

@@ -21,8 +21,8 @@ impl Engine {
     /// Changes options of a volume, durable and in force before it answers.
     ///
     /// # Errors
-    /// `NotFound`; `Invalid`, `Unsupported` for what cannot be changed;
-    /// `Unavailable` if the pool is away. Nothing has changed then.
+    /// `NotFound`; `Invalid`, `Unsupported` for what cannot be changed; `Busy` for
+    /// `mount-options` of a volume that is mounted; `Unavailable` if the pool is away. Nothing has changed then.
     pub async fn set(self: &Arc<Self>, name: &str, request: SetVolume) -> Result<VolumeView> {
         let deadline = time::short(self.setup.installation);
         let volume = self.index.find(name)?;
@@ -43,6 +43,12 @@ impl Engine {
         let pool = self.configured(&old.pool)?;
         pool.ready().await?;
         let options = old.options.clone().set(&changes)?;
+        // How it is mounted changes with the next mount only.
+        let lock = if changes.contains_key("mount-options") {
+            self.vacate_by(deadline, &volume, &pool, lock).await?
+        } else {
+            lock
+        };
         // The work is its own: a caller who hangs up leaves no half.
         let work = tokio::spawn(self.clone().change(volume, pool, lock, old, options));
         work.await.unwrap_or_else(|_| Err(Error::internal("`set` panicked")))

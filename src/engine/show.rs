@@ -88,7 +88,10 @@ impl Engine {
                     can.push("resize");
                 }
                 if snapshots {
-                    can.extend(["snapshot", "clone", "rollback"]);
+                    can.extend(["snapshot", "clone"]);
+                    if record.options.subdir.is_none() {
+                        can.push("rollback");
+                    }
                 }
                 can
             }

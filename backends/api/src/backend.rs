@@ -13,8 +13,8 @@ use std::{fmt::Debug, os::fd::OwnedFd, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bytes, Content, Extents, Fill, Growth, HostId, Op, PoolId, PoolIdentity, Report, Resize,
-    Result, SharedRecords, Sidecar, Snapshots, VolumeSpec,
+    Bytes, Content, Extents, Fill, Growth, HostId, Op, Options, PoolId, PoolIdentity, Report,
+    Resize, Result, SharedRecords, Sidecar, Snapshots, VolumeSpec,
 };
 
 /// One storage technology, opened on one pool.
@@ -31,11 +31,13 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn identify(&self, op: &Op, expected: Option<PoolId>, host: HostId) -> Result<PoolIdentity>;
 
     /// Writes `host` into the identity of the pool, or that several hosts share
-    /// it: `pool rebuild --take-over`.
+    /// it: `pool rebuild --take-over`. Where several hosts share a place that is no pool
+    /// and the catalog has never seen one there (not `known`), a pool is made beside what
+    /// it holds, which stays as it is.
     ///
     /// # Errors
     /// `Unavailable` if there is no pool.
-    fn take_over(&self, op: &Op, host: HostId) -> Result<PoolIdentity>;
+    fn take_over(&self, op: &Op, host: HostId, known: bool) -> Result<PoolIdentity>;
 
     /// Chooses everything that identifies the volume to this backend, and
     /// refuses what cannot work. No effects.
@@ -105,11 +107,12 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// `Conflict` if cancelled in the middle; a repetition goes on.
     fn purge(&self, op: &Op, volume: &Handle) -> Result<Progress<Change>>;
 
-    /// Makes the content reachable on this host.
+    /// Makes the content reachable on this host, in the way that `options`, those in
+    /// force, say.
     ///
     /// # Errors
     /// `NotFound` if the volume is not there; `Unavailable`.
-    fn attach(&self, op: &Op, volume: &Handle) -> Result<Progress<Source>>;
+    fn attach(&self, op: &Op, volume: &Handle, options: &Options) -> Result<Progress<Source>>;
 
     /// Ends [`attach`](Self::attach). Not attached is `Already`.
     ///

@@ -209,7 +209,8 @@ impl<S: Stage> Pool<S> {
 
     /// The volume's content, as a path that goes with `Attached`.
     pub(crate) fn attach(&self, handle: &Handle) -> Attached {
-        let source = settled(|| self.backend.attach(&op(), handle)).expect("attached");
+        let source =
+            settled(|| self.backend.attach(&op(), handle, &Options::default())).expect("attached");
         let Source::Directory { directory, .. } = source;
         Attached(File::from(directory))
     }

@@ -59,7 +59,7 @@ pub use growth::Growth;
 pub use identity::{HostId, Owner, PoolId, PoolIdentity};
 pub use label::Label;
 pub use operation::Op;
-pub use options::{Access, OnRemove, Options};
+pub use options::{Access, OnRemove, Options, Subdir};
 pub use policy::PolicyName;
 pub use records::SharedRecords;
 pub use report::{Detail, Level, Notice, Report};

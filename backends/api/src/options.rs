@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Bytes, Error, PolicyName, Result, origin::From, policy};
 
+mod subdir;
+
+pub use subdir::Subdir;
+
 /// The options in force of one volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
@@ -33,6 +37,14 @@ pub struct Options {
     /// The policies that it has: sorted, each once. In texts `a+b`.
     #[serde(with = "policy::set", skip_serializing_if = "Vec::is_empty")]
     pub policy: Vec<PolicyName>,
+    /// The directory of others that it shows, where the pool can; one of its own if
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subdir: Option<Subdir>,
+    /// What it is mounted with on top of what its pool says: the text that was given,
+    /// whose meaning the pool knows. An empty one is one of its own, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mount_options: Option<String>,
 }
 
 /// How many hosts may have the volume mounted.
@@ -61,6 +73,9 @@ pub enum OnRemove {
 const SMALLEST: Bytes = Bytes(1 << 20);
 /// The largest: file systems count in signed 64-bit numbers.
 const LARGEST: Bytes = Bytes(1 << 62);
+
+/// The longest `mount-options`, in bytes: a mount takes less than a page.
+const LONGEST: usize = 1000;
 
 /// Permission bits, `0` to `7777` octal.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,7 +151,7 @@ const OPTIONS: [(&str, Known); 19] = [
     ("from", Known::Create),
     ("fs", Known::Missing("only block pools have a file system of their own")),
     ("mkfs-options", Known::Missing("only block pools have a file system of their own")),
-    ("mount-options", Known::Missing("only block and nfs pools take mount options")),
+    ("mount-options", Known::Set),
     ("uid", Known::Set),
     ("gid", Known::Set),
     ("mode", Known::Set),
@@ -149,7 +164,7 @@ const OPTIONS: [(&str, Known); 19] = [
     ("iops", Known::Missing("it is an option of ebs pools")),
     ("throughput", Known::Missing("it is an option of ebs pools")),
     ("volume-id", Known::Missing("it is an option of ebs pools")),
-    ("subdir", Known::Missing("it is an option of nfs pools")),
+    ("subdir", Known::Create),
 ];
 
 /// Brings what the user wrote into one spelling per meaning.
@@ -171,13 +186,18 @@ impl Options {
         Self::default().over(given)
     }
 
-    /// These options (a pool's defaults) with `given` on top.
+    /// These options (a pool's defaults) with `given` on top. A volume that shows a
+    /// directory of others has none of what would change that.
     ///
     /// # Errors
-    /// As [`normalise`].
+    /// As [`normalise`]; `Unsupported` for what does not go with `subdir`.
     pub fn over(mut self, given: &BTreeMap<String, String>) -> Result<Self> {
         for (key, value) in given {
             self.apply(key, value, false)?;
+        }
+        if self.subdir.is_some() {
+            subdir::check(given)?;
+            self = Self { uid: None, gid: None, mode: None, size: None, ..self };
         }
         Ok(self)
     }
@@ -191,15 +211,22 @@ impl Options {
         for (key, value) in changes {
             self.apply(key, value, true)?;
         }
+        if self.subdir.is_some() {
+            subdir::check(changes)?;
+        }
         Ok(self)
     }
 
     /// These options with another `size`.
     ///
     /// # Errors
-    /// `Invalid` for what is no size, or too small a one.
+    /// `Invalid` for what is no size, or too small a one; `Unsupported` for a volume
+    /// with `subdir`.
     pub fn resized(mut self, size: &str) -> Result<Self> {
         self.apply("size", size, false)?;
+        if self.subdir.is_some() {
+            subdir::refuse("size")?;
+        }
         Ok(self)
     }
 
@@ -243,6 +270,8 @@ impl Options {
                 policy::join(&self.policy)
             }
             "from" => From::parse(value)?.to_string(),
+            "subdir" => self.subdir.insert(value.parse()?).to_string(),
+            "mount-options" => self.mount_options.insert(mount_options(value)?).clone(),
             // `pool` was resolved by the engine before a backend sees the rest.
             _ => value.to_owned(),
         })
@@ -299,6 +328,21 @@ fn id(key: &str, value: &str) -> Result<u32> {
                 "names differ between host and image; write the number, as `id -u` prints it",
             )),
     }
+}
+
+/// One spelling of what a mount may be told: no blanks, in the order of the alphabet,
+/// each once. What each may be is the pool's to say.
+fn mount_options(text: &str) -> Result<String> {
+    if text.len() > LONGEST || text.chars().any(char::is_control) {
+        return Err(Error::invalid("`mount-options` is no list of options").with_hint(
+            "as a mount has them, of at most 1000 letters: mount-options=noatime,noexec",
+        ));
+    }
+    let mut options: Vec<_> =
+        text.split(',').map(str::trim).filter(|option| !option.is_empty()).collect();
+    options.sort_unstable();
+    options.dedup();
+    Ok(options.join(","))
 }
 
 fn word<T: Copy>(key: &str, value: &str, words: &[(&str, T)]) -> Result<T> {

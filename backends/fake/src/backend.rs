@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, thread, time::Duration};
 
 use berth_api::{
     Backend, Capacity, Change, Content, Error, ErrorKind, Fill, Found, Handle, Health, HostId,
-    Observed, Op, PoolId, PoolIdentity, Progress, Result, Sidecar, Source, VolumeSpec,
+    Observed, Op, Options, PoolId, PoolIdentity, Progress, Result, Sidecar, Source, VolumeSpec,
 };
 use berth_vfs::{Local, Vfs};
 
@@ -96,8 +96,8 @@ impl Backend for Fake {
         self.at_once("identify", || self.vfs.identify(op, expected, host))
     }
 
-    fn take_over(&self, op: &Op, host: HostId) -> Result<PoolIdentity> {
-        self.at_once("take-over", || self.vfs.take_over(op, host))
+    fn take_over(&self, op: &Op, host: HostId, known: bool) -> Result<PoolIdentity> {
+        self.at_once("take-over", || self.vfs.take_over(op, host, known))
     }
 
     fn plan(&self, op: &Op, spec: &VolumeSpec) -> Result<Handle> {
@@ -146,8 +146,8 @@ impl Backend for Fake {
         self.in_time("purge", volume, Some(Change::Done), || self.vfs.purge(op, volume))
     }
 
-    fn attach(&self, op: &Op, volume: &Handle) -> Result<Progress<Source>> {
-        self.in_time("attach", volume, None, || self.vfs.attach(op, volume))
+    fn attach(&self, op: &Op, volume: &Handle, options: &Options) -> Result<Progress<Source>> {
+        self.in_time("attach", volume, None, || self.vfs.attach(op, volume, options))
     }
 
     fn detach(&self, op: &Op, volume: &Handle) -> Result<Progress<Change>> {

@@ -91,7 +91,7 @@ fn it_fails_before_and_after_the_effect() {
     assert_eq!(stage.inspect(&volume), Observed::Present { empty: true });
     stage.tell("*=error:unavailable\ninspect=say:absent\n");
     assert_eq!(stage.inspect(&volume), Observed::Absent);
-    let error = stage.fake.attach(&op(), &volume.0).unwrap_err();
+    let error = stage.fake.attach(&op(), &volume.0, &Options::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(matches!(stage.fake.health(), Health::Unavailable(_)));
     stage.tell("");
@@ -147,7 +147,8 @@ fn it_hangs_until_it_is_let_go() {
     stage.create(&volume).unwrap();
     stage.tell("attach=hang");
     thread::scope(|scope| {
-        let attached = scope.spawn(|| stage.fake.attach(&op(), &volume.0).is_ok());
+        let attached =
+            scope.spawn(|| stage.fake.attach(&op(), &volume.0, &Options::default()).is_ok());
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_millis(100) {
             assert!(!attached.is_finished());

@@ -86,6 +86,11 @@ impl Export {
         }
     }
 
+    /// Whether its file locks need a daemon of this host.
+    pub(crate) fn needs_statd(&self) -> bool {
+        self.version == Some(Version::V3) && !self.options.unlocked()
+    }
+
     /// How it is mounted.
     pub(crate) fn options(&self) -> &Options {
         &self.options

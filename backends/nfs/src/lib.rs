@@ -6,6 +6,7 @@
 //! ```text
 //! PLACE/control   `softerr`, nothing cached: all that Berth itself does
 //! PLACE/data      `hard`, cached: what containers see, and nothing else
+//! PLACE/data-<id> the same for one volume with mount options of its own
 //! ```
 //!
 //! What it holds:
@@ -27,18 +28,24 @@
 //! | `options` | mount options that may be given, and what the two mounts get |
 //! | `mounting` | the programs that mount, look, flush and unmount |
 //! | `mounts` | the two mounts |
+//! | `own` | mounts of volumes with options of their own |
 //! | `seen` | what was found of the server that decides about snapshots and owners |
 //! | `share` | the export, as a [`berth_tree::Place`] |
+//! | `denial` | what it means that a mount was refused |
+//! | `statd` | whether files can be locked on NFS 3 |
 //! | `silence` | since when the server has not answered |
 
+mod denial;
 mod export;
 mod gate;
 mod mounting;
 mod mounts;
 pub mod options;
+mod own;
 mod seen;
 mod share;
 mod silence;
+mod statd;
 
 pub use export::{Export, Version};
 pub use options::Options;

@@ -16,7 +16,10 @@ use berth_host::{
     mounts::{Mount, Table},
 };
 
-use crate::export::{Export, Version};
+use crate::{
+    denial::Denial,
+    export::{Export, Version},
+};
 
 /// How long one attempt to mount may take.
 const MOUNT: Duration = Duration::from_secs(8);
@@ -121,6 +124,9 @@ fn mount_once(
         path.as_os_str(),
     ];
     command::run("mount", &arguments, "mount", limit).map(drop).map_err(|error| {
+        if let Some(denial) = Denial::of(&error) {
+            return denial.told(export, error);
+        }
         match error.kind() {
             ErrorKind::Internal => {
                 Error::unavailable(format!("mount `{source}`")).with_source(error)
@@ -133,7 +139,7 @@ fn mount_once(
 /// Whether the server said that it does not have this version.
 fn is_about_the_version(error: &Error) -> bool {
     let said = error.chain();
-    ["Protocol not supported", "requested NFS version", "Invalid argument"]
+    ["Protocol not supported", "requested NFS version", "Invalid argument", "bad option"]
         .iter()
         .any(|text| said.contains(text))
 }

@@ -161,7 +161,7 @@ fn address(super_options: &str) -> Option<IpAddr> {
 }
 
 /// Makes a mountpoint, with what is above it below the daemon's root.
-fn make_folder(path: &Path) -> Result<()> {
+pub(crate) fn make_folder(path: &Path) -> Result<()> {
     let what = || format!("make `{}`", path.display());
     DirBuilder::new().recursive(true).mode(0o700).create(path).context(what)
 }

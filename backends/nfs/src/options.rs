@@ -73,6 +73,15 @@ const ALLOWED: [(&str, Value, For); 30] = [
     ("nolock", Value::None, For::Both),
 ];
 
+/// Options of which one excludes the others.
+const CHOICES: [&[&str]; 5] = [
+    &["hard", "soft", "softerr"],
+    &["lock", "nolock"],
+    &["atime", "noatime", "relatime"],
+    &["ac", "noac", "actimeo"],
+    &["resvport", "noresvport"],
+];
+
 /// Why an option of nfs(5) or mount(8) may not be given, where that helps.
 fn refusal(name: &str) -> Option<&'static str> {
     Some(match name {
@@ -100,6 +109,11 @@ impl Options {
     /// Whether programs may lose writes while the server is away.
     pub fn may_lose_writes(&self) -> bool {
         self.has("soft") || self.has("softerr")
+    }
+
+    /// The option that wants Kerberos.
+    pub(crate) fn kerberos(&self) -> Option<&str> {
+        self.0.iter().map(String::as_str).find(|option| option.starts_with("sec=krb5"))
     }
 
     /// Whether file locks stay on one host.
@@ -140,6 +154,28 @@ impl Options {
         joined(version, address, own.chain(self.0.iter().cloned()))
     }
 
+    /// These of a pool with those of a volume on top.
+    ///
+    /// # Errors
+    /// `Invalid`; also for what says how the server is reached, since that is the pool's.
+    pub(crate) fn with(&self, text: &str) -> Result<Self> {
+        let own: Self = text.parse()?;
+        if let Some(option) = own.0.iter().find(|option| whose(option) == Some(For::Both)) {
+            let name = name_of(option);
+            return Err(Error::invalid(format!("mount option `{name}` is not one of a volume"))
+                .with_hint("it says how the server is reached: `mount-options` of the pool"));
+        }
+        let replaced = |option: &String| own.0.iter().any(|other| excludes(other, option));
+        let kept = self.0.iter().filter(|option| !replaced(option)).cloned();
+        Ok(Self(kept.chain(own.0.iter().cloned()).collect()))
+    }
+
+    /// What the mount of one volume is mounted with. It shares nothing with others:
+    /// the kernel would take the time limits of whichever was mounted first.
+    pub(crate) fn own(&self, version: Version, address: IpAddr) -> String {
+        format!("{},nosharecache", self.data(version, address))
+    }
+
     fn has(&self, option: &str) -> bool {
         self.0.iter().any(|given| given == option)
     }
@@ -152,17 +188,30 @@ fn joined(version: Version, address: IpAddr, options: impl Iterator<Item = Strin
         all.extend([format!("mountaddr={address}"), "mountproto=tcp".to_owned()]);
     }
     // 4 has no such option, 3 has.
-    all.extend(
-        options.filter(|option| {
-            version == Version::V3 || !matches!(option.as_str(), "lock" | "nolock")
-        }),
-    );
+    let of_this =
+        |option: &String| version == Version::V3 || !matches!(option.as_str(), "lock" | "nolock");
+    all.extend(options.filter(of_this));
+    if version == Version::V3 && address.is_ipv6() {
+        // 4 goes by the address, 3 wants to be told.
+        all.retain(|option| !matches!(option.as_str(), "proto=tcp" | "mountproto=tcp"));
+        if !all.iter().any(|option| option.starts_with("proto=")) {
+            all.push("proto=tcp6".to_owned());
+        }
+        all.push("mountproto=tcp6".to_owned());
+    }
     all.extend(["nosuid".to_owned(), "nodev".to_owned()]);
     all.join(",")
 }
 
 fn name_of(option: &str) -> &str {
     option.split_once('=').map_or(option, |(name, _)| name)
+}
+
+/// Whether of two options only one can be: of one name, or of one choice.
+fn excludes(one: &str, other: &str) -> bool {
+    let (one, other) = (name_of(one), name_of(other));
+    let choice = |names: &[&str]| names.contains(&one) && names.contains(&other);
+    one == other || CHOICES.iter().any(|names| choice(names))
 }
 
 fn whose(option: &str) -> Option<For> {
@@ -175,7 +224,11 @@ impl FromStr for Options {
     /// Options as a mount has them: `noatime,nconnect=4`.
     fn from_str(text: &str) -> Result<Self> {
         let mut options: Vec<String> = Vec::new();
-        for option in text.split(',').map(str::trim).filter(|option| !option.is_empty()) {
+        for option in text
+            .split(',')
+            .map(|option| option.trim_matches(' '))
+            .filter(|option| !option.is_empty())
+        {
             check(option)?;
             let name = name_of(option);
             if options.iter().any(|other| name_of(other) == name) {
@@ -183,11 +236,8 @@ impl FromStr for Options {
             }
             options.push(option.to_owned());
         }
-        for [one, other] in
-            [["hard", "soft"], ["hard", "softerr"], ["soft", "softerr"], ["lock", "nolock"]]
-        {
-            let both = [one, other].iter().all(|name| options.iter().any(|option| option == name));
-            if both {
+        for (at, one) in options.iter().enumerate() {
+            if let Some(other) = options[at + 1..].iter().find(|other| excludes(one, other)) {
                 return Err(Error::invalid(format!(
                     "mount options `{one}` and `{other}` exclude each other"
                 )));
@@ -276,6 +326,45 @@ mod tests {
         assert!(soft.may_lose_writes());
         let data = soft.data(Version::V4_1, ADDRESS);
         assert_eq!(data, "vers=4.1,addr=10.0.0.5,retrans=2,soft,timeo=50,nosuid,nodev");
+    }
+
+    #[test]
+    fn a_volume_changes_what_containers_get_and_nothing_else() {
+        let pool = options("soft,timeo=50,noatime,sec=krb5p");
+        let with = |text: &str| pool.with(text).expect(text).0.join(",");
+        assert_eq!(with(""), "soft,timeo=50,noatime,sec=krb5p");
+        assert_eq!(with("hard,timeo=600"), "noatime,sec=krb5p,hard,timeo=600");
+        assert_eq!(with("relatime,noexec"), "soft,timeo=50,sec=krb5p,relatime,noexec");
+        for text in [
+            "sec=sys",
+            "proto=tcp",
+            "port=2049",
+            "nconnect=4",
+            "nolock",
+            "vers=3",
+            "vers=3,addr=6.6.6.6",
+            "addr=6.6.6.6",
+            "noexec addr=6.6.6.6",
+            "noexec\naddr=6.6.6.6",
+            "-o",
+            "timeo=50=60",
+            "noexec=",
+            "nöexec",
+        ] {
+            let error = pool.with(text).expect_err(text);
+            assert_eq!(error.kind(), berth_api::ErrorKind::Invalid, "{text}");
+        }
+        let own = pool.with("noexec").expect("allowed").own(Version::V4_2, ADDRESS);
+        assert!(own.contains(",noexec,") && own.ends_with(",nosharecache"), "{own}");
+    }
+
+    #[test]
+    fn version_3_is_told_of_ipv6() {
+        let address = "fd00::5".parse().expect("an address");
+        let data = options("nolock,proto=tcp").data(Version::V3, address);
+        assert_eq!(data.matches("proto=").count(), 2, "{data}");
+        assert!(data.contains(",proto=tcp6,") && data.contains(",mountproto=tcp6,"), "{data}");
+        assert!(!options("").data(Version::V4_2, address).contains("proto="));
     }
 
     #[test]

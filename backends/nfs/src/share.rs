@@ -3,27 +3,30 @@
 use std::{
     io,
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use berth_api::{
-    Carrier, Context as _, Detail, Error, Health, Notice, Op, Report, Result, Source, VolumeId,
+    Carrier, Change, Context as _, Detail, Error, Health, Notice, Op, Report, Result, Source,
+    VolumeId,
 };
 use berth_host::{
     beneath::{Dir, Stat},
     failpoint,
 };
-use berth_tree::{Directories, Place, Sharing, Tree};
+use berth_tree::{Directories, Place, Sharing, Shown, Tree};
 
 use crate::{
+    denial::Denial,
     export::{Export, Version},
     gate::Watch,
     mounting,
     mounts::Mounts,
     seen::{self, Seen},
     silence::{Silence, is_of_the_server},
+    statd,
 };
 
 /// A pool on an NFS export.
@@ -78,28 +81,47 @@ impl Share {
         Ok(Turn(self))
     }
 
-    /// Opens the content of a volume through the data mount, and makes sure that it is
-    /// the directory that the tree found.
-    fn through_data(&self, id: VolumeId, found: &OwnedFd) -> Result<OwnedFd> {
-        let what = || format!("open volume {id} below `{}`", self.mounts.data.display());
+    /// Opens the content at `below` through the mount at `root`, and makes sure that it
+    /// is the directory that the tree found.
+    fn through(&self, root: &Path, below: &Path, found: &OwnedFd) -> Result<OwnedFd> {
+        let what = || format!("open `{}` below `{}`", below.display(), root.display());
+        let names: Option<Vec<_>> = below.iter().map(|name| name.to_str()).collect();
+        let names = names.ok_or_else(|| Error::internal("a path that no volume has"))?;
         // The cache of names is told to ask the server about each folder on the way.
         let walk = || -> io::Result<OwnedFd> {
-            let root = Dir::open(&self.mounts.data)?;
-            Stat::of(&root)?;
-            let volumes = root.open_dir("volumes")?;
-            Stat::of(&volumes)?;
-            let folder = volumes.open_dir(&id.to_string())?;
+            let mut folder = Dir::open(root)?;
+            let (last, above) = names.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+            for name in above {
+                Stat::of(&folder)?;
+                folder = folder.open_dir(name)?;
+            }
             Stat::of(&folder)?;
-            folder.open_place("data")
+            folder.open_place(last)
         };
         let opened = walk().context(what)?;
         if Stat::of(&opened).context(what)?.inode != Stat::of(found).context(what)?.inode {
             return Err(Error::unavailable(format!(
-                "the NFS client shows an older directory for volume {id}"
+                "the NFS client shows an older directory at `{}`",
+                below.display()
             ))
             .with_hint("it is asked again with the next mount"));
         }
         Ok(opened)
+    }
+
+    /// Has the server take what programs here have written through one mount.
+    fn flush(&self, path: &Path, limit: Duration) -> Result<()> {
+        mounting::flush(path, limit).map_err(|error| {
+            let server = self.mounts.export.server();
+            let context = format!(
+                "what programs here have written could not be brought to the NFS server `{server}` \
+                 in {} s",
+                limit.as_secs()
+            );
+            Error::unavailable(context)
+                .with_source(error)
+                .with_hint("it is written as soon as the server takes it; try again then")
+        })
     }
 
     fn seen(&self) -> MutexGuard<'_, Option<Seen>> {
@@ -120,12 +142,20 @@ impl Drop for Turn<'_> {
 impl Place for Share {
     fn ready(&self, op: &Op, _: &Tree, _: bool) -> Result<()> {
         op.check()?;
+        if self.mounts.export.needs_statd() {
+            statd::check()?;
+        }
         let _turn = self.turn(op)?;
         match self.mounts.ensure() {
             Ok(()) => {
                 self.silence.broken();
+                if self.seen().is_none() {
+                    self.mounts.drop_unused()?;
+                }
                 Ok(())
             }
+            // One that was answered with a no.
+            Err(error) if Denial::of_chain(&error).is_some() => Err(error),
             Err(error) => {
                 self.silence.noted(error.chain());
                 Err(self.silence.error().unwrap_or(error))
@@ -135,8 +165,9 @@ impl Place for Share {
 
     fn accepted(&self, op: &Op, tree: &Tree) -> Result<()> {
         op.check()?;
+        let version = self.mounts.shown()?.0;
         let squashed = tree.is_squashed()?;
-        let copies = self.mounts.version()? == Some(Version::V4_2);
+        let copies = version == Some(Version::V4_2);
         let known = self.seen().filter(|seen| seen.copies == copies);
         // Tried once, since pools are looked at often; each copy tries it anew.
         let shares = known.map_or_else(|| tree.shares_data(), |seen| Ok(seen.shares))?;
@@ -152,13 +183,40 @@ impl Place for Share {
         self.silence.lasting()
     }
 
-    fn show(&self, op: &Op, id: VolumeId, directory: OwnedFd, path: PathBuf) -> Result<Source> {
+    fn admit(&self, options: &berth_api::Options) -> Result<()> {
+        match &options.mount_options {
+            Some(text) => self.mounts.export.options().with(text).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn show(
+        &self,
+        op: &Op,
+        Shown { id, directory, path }: Shown,
+        options: &berth_api::Options,
+    ) -> Result<Source> {
         op.check()?;
-        let shown = self.through_data(id, &directory).map_err(|error| self.explain(error))?;
-        let path = path
+        let below = path
             .strip_prefix(&self.mounts.control)
-            .map_or_else(|_| path.clone(), |below| self.mounts.data.join(below));
-        Ok(Source::Directory { directory: shown, path })
+            .map_err(|_| Error::internal("content that is not on the export"))?;
+        let root = match &options.mount_options {
+            Some(text) => {
+                let options = self.mounts.export.options().with(text)?;
+                let _turn = self.turn(op)?;
+                let mounted = self.mounts.ensure_own(id, &options);
+                mounted.map_err(|error| self.explain(error))?
+            }
+            None => self.mounts.data.clone(),
+        };
+        let directory =
+            self.through(&root, below, &directory).map_err(|error| self.explain(error))?;
+        Ok(Source::Directory { directory, path: root.join(below) })
+    }
+
+    fn hide(&self, op: &Op, id: VolumeId) -> Result<Change> {
+        op.check()?;
+        Ok(if self.mounts.drop_own(id)? { Change::Done } else { Change::Already })
     }
 
     // Saboteur `skip-nfs-flush` leaves in this host's cache what programs have written.
@@ -170,18 +228,10 @@ impl Place for Share {
         if let Some(away) = self.silence.error() {
             return Err(away);
         }
-        let limit = FLUSH.min(op.remaining());
-        mounting::flush(&self.mounts.data, limit).map_err(|error| {
-            let server = self.mounts.export.server();
-            let context = format!(
-                "what programs here have written could not be brought to the NFS server `{server}` \
-                 in {} s",
-                limit.as_secs()
-            );
-            Error::unavailable(context)
-                .with_source(error)
-                .with_hint("it is written as soon as the server takes it; try again then")
-        })
+        for path in self.mounts.written()? {
+            self.flush(&path, FLUSH.min(op.remaining()))?;
+        }
+        Ok(())
     }
 
     fn explain(&self, error: Error) -> Error {

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use berth_api::{
     Backend, Bytes, Capacity, Change, Content, Error, Fill, Found, Growth, Handle, Health, HostId,
-    Label, Observed, Op, PoolId, PoolIdentity, Progress, Report, Resize, Result, SharedRecords,
-    Sidecar, Snapshots, Source, Usage, VolumeSpec,
+    Label, Observed, Op, Options, PoolId, PoolIdentity, Progress, Report, Resize, Result,
+    SharedRecords, Sidecar, Snapshots, Source, Usage, VolumeSpec,
 };
 
-use crate::{Tree, handle, place::Place};
+use crate::{
+    Tree, handle,
+    place::{Place, Shown},
+};
 
 /// A pool whose volumes are directories of a tree that lies in `P`.
 #[derive(Debug)]
@@ -54,14 +57,18 @@ impl<P: Place> Backend for Directories<P> {
         Ok(identity)
     }
 
-    fn take_over(&self, op: &Op, host: HostId) -> Result<PoolIdentity> {
+    fn take_over(&self, op: &Op, host: HostId, known: bool) -> Result<PoolIdentity> {
         self.reach(op, true)?;
-        self.said(self.tree.take_over(host))
+        self.said(self.tree.take_over(host, known))
     }
 
     fn plan(&self, op: &Op, spec: &VolumeSpec) -> Result<Handle> {
         op.check()?;
         self.said(self.tree.check())?;
+        self.place.admit(&spec.options)?;
+        if let Some(subdir) = &spec.options.subdir {
+            self.said(self.tree.shows(subdir))?;
+        }
         if spec.options.uid.or(spec.options.gid).is_some() {
             self.place.privileges()?;
         }
@@ -105,6 +112,7 @@ impl<P: Place> Backend for Directories<P> {
 
     fn apply(&self, op: &Op, volume: &Handle, sidecar: &Sidecar) -> Result<Progress<Change>> {
         op.check()?;
+        self.place.admit(&sidecar.spec.options)?;
         self.done(self.tree.apply(own(volume, sidecar)?, sidecar))
     }
 
@@ -128,17 +136,17 @@ impl<P: Place> Backend for Directories<P> {
         self.done(self.tree.purge(op, handle::id(volume)?))
     }
 
-    fn attach(&self, op: &Op, volume: &Handle) -> Result<Progress<Source>> {
+    fn attach(&self, op: &Op, volume: &Handle, options: &Options) -> Result<Progress<Source>> {
         op.check()?;
         let id = handle::id(volume)?;
         let (directory, path) = self.said(self.tree.attach(id))?;
-        self.place.show(op, id, directory, path).map(Progress::Ready)
+        let content = Shown { id, directory, path };
+        self.place.show(op, content, options).map(Progress::Ready)
     }
 
     fn detach(&self, op: &Op, volume: &Handle) -> Result<Progress<Change>> {
         op.check()?;
-        handle::id(volume)?;
-        Ok(Progress::Ready(Change::Already))
+        self.place.hide(op, handle::id(volume)?).map(Progress::Ready)
     }
 
     fn inspect(&self, op: &Op, volume: &Handle) -> Result<Observed> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, thread, time::Duration};
 use berth_api::{Bytes, Context as _, Op, Result, VolumeId};
 use berth_host::beneath::Entry;
 
-use crate::{pool::Tree, volume::DATA};
+use crate::pool::Tree;
 
 /// After so many entries the walk rests, so that it never reads more than
 /// 10,000 a second: nobody waits for it.
@@ -22,7 +22,7 @@ impl Tree {
     pub fn count(&self, op: &Op, id: VolumeId) -> Result<Bytes> {
         let what = || format!("pool `{}`: count volume {id}", self.name);
         let folder = self.live(id)?;
-        let data = folder.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
+        let data = self.content_of(&folder, id)?;
         let mut sum = Sum::default();
         sum.add(1, data.own_space().context(what)?);
         let mut seen = 0_u64;

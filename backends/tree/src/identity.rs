@@ -44,7 +44,7 @@ impl Tree {
         }
         let identity = match folder_of_identity(&root) {
             Err(error) if expected.is_none() && error.kind() == Io::NotFound => {
-                self.initialised(&root, host)?
+                self.initialised(&root, host, Beside::Nothing)?
             }
             Err(error) => return Err(self.no_identity(error)),
             Ok(own) => self.read_identity(&own)?,
@@ -57,13 +57,19 @@ impl Tree {
     }
 
     /// Writes `host` into the identity of the pool; where several hosts use it,
-    /// that they do.
+    /// that they do. One that they use and that is no pool, nor `known` as one, becomes
+    /// a pool with all that it holds beside.
     ///
     /// # Errors
-    /// `Unavailable` if there is no pool.
-    pub fn take_over(&self, host: HostId) -> Result<PoolIdentity> {
+    /// `Unavailable` if there is no pool; `Invalid` if something has the names that a
+    /// pool needs.
+    pub fn take_over(&self, host: HostId, known: bool) -> Result<PoolIdentity> {
         let _claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
         let root = self.root()?;
+        let absent = folder_of_identity(&root).is_err_and(|error| error.kind() == Io::NotFound);
+        if absent && !known && self.sharing.is_some() {
+            self.initialised(&root, host, Beside::Others)?;
+        }
         let own = folder_of_identity(&root).map_err(|error| self.no_identity(error))?;
         let old = self.read_identity(&own)?;
         let identity = PoolIdentity { pool: old.pool, host: self.owner(host) };
@@ -173,8 +179,8 @@ impl Tree {
     }
 
     /// Makes a pool; where several hosts begin at once, one of them does.
-    fn initialised(&self, root: &Dir, host: HostId) -> Result<PoolIdentity> {
-        let made = self.initialise(root, host);
+    fn initialised(&self, root: &Dir, host: HostId, beside: Beside) -> Result<PoolIdentity> {
+        let made = self.initialise(root, host, beside);
         match (self.sharing, folder_of_identity(root)) {
             (Some(_), Ok(own)) => self.read_identity(&own),
             _ => made,
@@ -182,9 +188,9 @@ impl Tree {
     }
 
     /// Makes a pool out of an empty place, or goes on where that was interrupted.
-    fn initialise(&self, root: &Dir, host: HostId) -> Result<PoolIdentity> {
+    fn initialise(&self, root: &Dir, host: HostId, beside: Beside) -> Result<PoolIdentity> {
         let path = self.path.display();
-        self.refuse_foreign(root)?;
+        self.refuse_foreign(root, beside)?;
         let identity = PoolIdentity { pool: PoolId::random(), host: self.owner(host) };
         let made = || -> io::Result<()> {
             make_folders(root, &[OWN, TRASH, VOLUMES])?;
@@ -207,9 +213,10 @@ impl Tree {
         Ok(identity)
     }
 
-    /// Only an empty place becomes a pool. A new file system's `lost+found` and
-    /// what an interrupted beginning left (without any volume) do not count.
-    fn refuse_foreign(&self, root: &Dir) -> Result<()> {
+    /// Only an empty place becomes a pool, unless it was said that others may stay. A
+    /// new file system's `lost+found` and what an interrupted beginning left (without
+    /// any volume) do not count.
+    fn refuse_foreign(&self, root: &Dir, beside: Beside) -> Result<()> {
         let path = self.path.display();
         let read = || format!("read `{path}`");
         for name in root.names().context(read)? {
@@ -218,18 +225,36 @@ impl Tree {
                 Some(VOLUMES) => {
                     root.open_dir(VOLUMES).and_then(|dir| dir.is_empty()).context(read)?
                 }
-                _ => false,
+                _ => beside == Beside::Others,
             };
             if !ours {
+                let hint = if self.sharing.is_some() && beside == Beside::Nothing {
+                    format!(
+                        "give the pool a folder of its own; to have it beside what is there, \
+                         which nothing touches: `berth pool rebuild --take-over {}`",
+                        self.name
+                    )
+                } else {
+                    "give the pool a folder of its own".to_owned()
+                };
                 return Err(Error::invalid(format!(
                     "`{path}` is no pool and not empty: it holds `{}`",
                     name.to_string_lossy()
                 ))
-                .with_hint("give the pool a folder of its own"));
+                .with_hint(hint));
             }
         }
         Ok(())
     }
+}
+
+/// What a new pool may have beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    /// The place must be empty.
+    Nothing,
+    /// Directories of others, as the operator said.
+    Others,
 }
 
 /// Makes the folders that are not there yet.

@@ -37,6 +37,7 @@
 //! | [`pool`] | the root: opening it, health, capacity |
 //! | `identity` | `pool.json`: making, checking, taking over |
 //! | `volume` | create, describe, attach, inspect |
+//! | `subdir` | what a volume shows: its own directory, or one of others |
 //! | `trash` | remove, restore, purge |
 //! | `limit` | what a volume may take: its project |
 //! | `count` | what it takes, where only a walk tells |
@@ -65,11 +66,12 @@ mod rollback;
 mod snapshot;
 mod snapshots;
 mod squash;
+mod subdir;
 mod trash;
 mod volume;
 
 pub use backend::Directories;
 pub use listing::Entry;
-pub use place::{Gate, Place};
+pub use place::{Gate, Place, Shown};
 pub use pool::{Sharing, Tree};
 pub use snapshot::SnapshotEntry;

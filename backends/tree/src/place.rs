@@ -2,7 +2,9 @@
 
 use std::{fmt::Debug, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
-use berth_api::{Capacity, Carrier, Error, Growth, Health, Op, Report, Result, Source, VolumeId};
+use berth_api::{
+    Capacity, Carrier, Change, Error, Growth, Health, Op, Options, Report, Result, Source, VolumeId,
+};
 
 use crate::Tree;
 
@@ -19,6 +21,17 @@ pub trait Gate: Debug + Send + Sync + 'static {
 
     /// Hears why a call could not reach the tree.
     fn failed(&self, error: &Error);
+}
+
+/// The content of a volume, as the tree opened it.
+#[derive(Debug)]
+pub struct Shown {
+    /// The volume.
+    pub id: VolumeId,
+    /// The open directory (`O_PATH`).
+    pub directory: OwnedFd,
+    /// Where it is; below the path of the tree.
+    pub path: PathBuf,
 }
 
 /// What tells one backend of directory volumes from another.
@@ -49,14 +62,41 @@ pub trait Place: Debug + Send + Sync + 'static {
         None
     }
 
-    /// What is mounted for a container, given the content as the tree opened it.
+    /// Refuses options that a volume cannot have here, or in a form that means nothing.
+    ///
+    /// # Errors
+    /// `Unsupported`, `Invalid`.
+    fn admit(&self, options: &Options) -> Result<()> {
+        let (subdir, mount) = (options.subdir.is_some(), options.mount_options.is_some());
+        for (key, given) in [("subdir", subdir), ("mount-options", mount)] {
+            if given {
+                let why = "it is an option of nfs pools";
+                return Err(Error::unsupported(format!("option `{key}` is not available: {why}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is mounted for a container, given the content as the tree opened it and the
+    /// volume's options.
     ///
     /// # Errors
     /// `Unavailable`.
-    fn show(&self, op: &Op, id: VolumeId, directory: OwnedFd, path: PathBuf) -> Result<Source> {
+    fn show(&self, op: &Op, content: Shown, options: &Options) -> Result<Source> {
         op.check()?;
-        let _ = id;
+        let _ = options;
+        let Shown { directory, path, .. } = content;
         Ok(Source::Directory { directory, path })
+    }
+
+    /// Takes back what [`show`](Self::show) made for this volume alone; it is not
+    /// mounted any more.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn hide(&self, op: &Op, id: VolumeId) -> Result<Change> {
+        let _ = id;
+        op.check().map(|()| Change::Already)
     }
 
     /// Sees to it that what programs of this host have written is in the tree,

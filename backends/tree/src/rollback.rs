@@ -14,13 +14,16 @@
 
 use std::io::{self, ErrorKind as Io};
 
-use berth_api::{Change, Context as _, Fill, Op, Result, SnapshotId, SnapshotSidecar, VolumeId};
+use berth_api::{
+    Change, Context as _, Error, Fill, Op, Result, SnapshotId, SnapshotSidecar, VolumeId,
+};
 use berth_host::{beneath::Dir, durable};
 
 use crate::{
     content,
     pool::Tree,
     snapshot::{self, SNAPSHOTS},
+    subdir::subdir_of,
     volume::{DATA, made, read_sidecar},
 };
 
@@ -84,6 +87,9 @@ impl Tree {
     ) -> Result<Change> {
         let id = kept.volume;
         let volume = self.wherever(id)?;
+        if subdir_of(&volume, id).is_some() {
+            return Err(Error::unsupported("it shows a directory of others")).context(what);
+        }
         let place = format!("{SNAPSHOTS}/{}", kept.id);
         if !is_exchanged(&volume, &place).context(what)? {
             if !volume.has(READY).context(what)? {

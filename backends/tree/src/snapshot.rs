@@ -85,7 +85,7 @@ impl Tree {
             all.sync().and_then(|()| folder.sync()).context(what)?;
             return Ok(there);
         }
-        let data = volume.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
+        let data = self.content_of(&volume, id)?;
         // The folders above need no sync of their own: it makes them durable too.
         let method = self.method(&data).context(what)?;
         content::carry(op, (&data, method), &folder, true, |_| Ok(())).context(what)?;
@@ -202,7 +202,7 @@ impl Tree {
         let volume = self.live(id)?;
         match snapshot {
             Some(snapshot) => self.whole(&volume, id, snapshot).map(|(_, data)| data),
-            None => volume.open_dir(DATA).map_err(|error| self.damaged(id, error)),
+            None => self.content_of(&volume, id),
         }
     }
 
@@ -230,7 +230,7 @@ impl Tree {
         let volume = self.live(id)?;
         let Some(snapshot) = snapshot else {
             volume::read_sidecar(&volume, id).map_err(|error| self.named(error))?;
-            let data = volume.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
+            let data = self.content_of(&volume, id)?;
             // What may lie beside it is of the time when it was made as a clone.
             return Ok(Content::Directory { data: data.into(), origins: None });
         };

@@ -15,8 +15,9 @@ use berth_host::{
 };
 
 use crate::{
-    pool::{TRASH, Tree, VOLUMES},
+    pool::{Opened, TRASH, Tree, VOLUMES},
     rollback,
+    subdir::subdir_of,
 };
 
 /// The self-description.
@@ -49,10 +50,9 @@ impl Tree {
             volumes.sync().and_then(|()| folder.sync()).context(what)?;
             return Ok(Change::Already);
         }
-        let options = &sidecar.spec.options;
-        let made = prepare(&folder, options, self.label.as_ref())
+        let made = self
+            .prepared(&opened, &folder, &sidecar.spec.options)
             .context(what)
-            .and_then(|()| self.limit_new(&opened, &folder, options.size).context(what))
             .and_then(|()| volumes.sync().context(what))
             .and_then(|()| durable::replace(&folder, SIDECAR, &sidecar.to_bytes()).context(what));
         if made.is_err() {
@@ -61,6 +61,15 @@ impl Tree {
         }
         made?;
         Ok(Change::Done)
+    }
+
+    /// Makes the content; that of a volume that shows a directory of others is there.
+    fn prepared(&self, opened: &Opened, folder: &Dir, options: &Options) -> Result<()> {
+        if let Some(subdir) = &options.subdir {
+            return self.directory(opened, subdir).map(drop);
+        }
+        prepare(folder, options, self.label.as_ref()).context(|| "make its directory")?;
+        self.limit_new(opened, folder, options.size)
     }
 
     /// Puts changed options in force; no sync.
@@ -86,7 +95,6 @@ impl Tree {
         old: Option<&Sidecar>,
         new: &Sidecar,
     ) -> Result<Option<Dir>> {
-        let data = folder.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
         let (before, after) = (old.map(|old| &old.spec.options), &new.spec.options);
         let uid = changed(before, after, |options| options.uid);
         let gid = changed(before, after, |options| options.gid);
@@ -94,6 +102,7 @@ impl Tree {
         if uid.or(gid).or(mode).is_none() {
             return Ok(None);
         }
+        let data = folder.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
         let what = || format!("pool `{}`: change the owner of volume {id}", self.name);
         let was = data.access().context(what)?;
         data.set_access(uid, gid, mode)
@@ -132,10 +141,16 @@ impl Tree {
         Ok(Change::Done)
     }
 
-    /// The content's directory, if it has another label than the pool gives.
+    /// The content's directory, if it has another label than the pool gives. One of
+    /// others keeps its own.
     pub(crate) fn relabelled(&self, folder: &Dir, id: VolumeId) -> Result<Option<Dir>> {
         let Some(wanted) = self.label.as_ref() else { return Ok(None) };
-        let data = folder.open_dir(DATA).map_err(|error| self.damaged(id, error))?;
+        let data = match folder.open_dir(DATA) {
+            Err(error) if error.kind() == Io::NotFound && subdir_of(folder, id).is_some() => {
+                return Ok(None);
+            }
+            other => other.map_err(|error| self.damaged(id, error))?,
+        };
         let what = || format!("pool `{}`: label volume {id}", self.name);
         if label::get(&data).context(what)?.as_deref() == Some(wanted.as_str().as_bytes()) {
             return Ok(None);
@@ -150,9 +165,7 @@ impl Tree {
     /// `NotFound` if the volume is not there; `Corrupt` if something else is in
     /// the place of its content.
     pub fn attach(&self, id: VolumeId) -> Result<(OwnedFd, PathBuf)> {
-        let folder = self.live(id)?;
-        let data = folder.open_place(DATA).map_err(|error| self.damaged(id, error))?;
-        Ok((data, self.path.join(VOLUMES).join(id.to_string()).join(DATA)))
+        self.place_of(&self.live(id)?, id)
     }
 
     /// What is really there.
@@ -164,7 +177,13 @@ impl Tree {
         let (opened, name) = (self.opened()?, id.to_string());
         if let Some(folder) = self.found(&opened.volumes(self)?, &name)? {
             let data = match folder.open_dir(DATA) {
-                Err(error) if error.kind() == Io::NotFound => return Ok(Observed::Incomplete),
+                // Whether a directory of others is there says nothing of the volume.
+                Err(error) if error.kind() == Io::NotFound => {
+                    return Ok(match subdir_of(&folder, id) {
+                        Some(_) => Observed::Present { empty: false },
+                        None => Observed::Incomplete,
+                    });
+                }
                 other => other.map_err(|error| self.damaged(id, error))?,
             };
             return match read_sidecar(&folder, id) {
@@ -183,7 +202,11 @@ impl Tree {
         };
         // A purge begins with the sidecar. A damaged one does not count: nothing
         // may be deleted for good only because of that.
-        let whole = folder.has(SIDECAR).and_then(|sidecar| Ok(sidecar && folder.has(DATA)?));
+        let own = || match read_sidecar(&folder, id) {
+            Ok(sidecar) if sidecar.spec.options.subdir.is_none() => folder.has(DATA),
+            _ => Ok(true),
+        };
+        let whole = folder.has(SIDECAR).and_then(|sidecar| Ok(sidecar && own()?));
         let whole = whole.map_err(|error| self.unreadable(TRASH, error))?;
         Ok(if whole { Observed::Trashed } else { Observed::Incomplete })
     }
@@ -250,9 +273,11 @@ pub(crate) fn read_sidecar(folder: &Dir, id: VolumeId) -> Result<Sidecar> {
     Ok(sidecar)
 }
 
-/// Complete: a valid sidecar, and `data`.
+/// Complete: a valid sidecar, and `data` unless it shows a directory of others.
 pub(crate) fn is_complete(folder: &Dir, id: VolumeId) -> bool {
-    read_sidecar(folder, id).is_ok() && folder.open_place(DATA).is_ok()
+    read_sidecar(folder, id).is_ok_and(|sidecar| {
+        sidecar.spec.options.subdir.is_some() || folder.open_place(DATA).is_ok()
+    })
 }
 
 /// Whether a directory is new; one that was there is as good.

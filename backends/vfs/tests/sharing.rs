@@ -86,7 +86,7 @@ mod identities {
         fs::create_dir_all(&before).expect("planted");
         fs::write(before.join("1"), "of before").expect("planted");
         let shared = stage.open();
-        let taken = shared.take_over(&op(), host).expect("shared from now on");
+        let taken = shared.take_over(&op(), host, true).expect("shared from now on");
         assert_eq!((taken.pool, taken.host), (first.pool, Owner::Shared));
         assert!(!before.exists());
         let records = shared.records().expect("a shared pool");

@@ -140,8 +140,12 @@ Options of a volume (the same as `docker volume create -d berth -o …`):
   on-remove=delete|retain
                         into the trash for its time, or kept until `volume rm --now`
   policy=NAME[+NAME]    which policies it has; `set NAME policy=` takes them off
-Known, and refused until they are built: fs, mkfs-options, mount-options,
-encrypted, kms-key, type, iops, throughput, volume-id, subdir.";
+  mount-options=noatime,noexec
+                        how it is mounted, on top of what an nfs pool says
+  subdir=PATH           a directory that an nfs export has already, as a volume; never
+                        removed
+Known, and refused until they are built: fs, mkfs-options, encrypted, kms-key,
+type, iops, throughput, volume-id.";
 
 pub(super) fn run(session: &mut Session<'_>, command: Command) -> Result<Status> {
     match command {

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use berth_api::{Error, Health, Op, PoolId, PoolIdentity, Result};
+use berth_api::{Backend, Error, Health, Op, PoolId, PoolIdentity, Result};
 use tokio::sync::{Notify, watch};
 
 use super::Pool;
@@ -225,8 +225,9 @@ impl Pool {
 
     /// Writes this host into the pool's identity, and learns it anew.
     pub(in crate::engine) async fn take_over(&self) -> Result<()> {
-        let host = self.host;
-        let identity = self.identify(move |backend, op| backend.take_over(op, host)).await?;
+        let (host, known) = (self.host, self.id().is_some());
+        let take_over = move |backend: &dyn Backend, op: &Op| backend.take_over(op, host, known);
+        let identity = self.identify(take_over).await?;
         self.write(|situation| situation.id = None);
         self.confirm(identity.pool, None).await;
         Ok(())

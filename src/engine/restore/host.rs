@@ -122,8 +122,11 @@ impl Engine {
             })
             .await?;
         let (pool, note) = self.pool_of(&description)?;
-        let given = options::normalise(&description.given).context(|| "the volume's options")?;
-        let options = Options::parse(&description.options).context(|| "the volume's options")?;
+        let kept = |all: &BTreeMap<String, String>| fitting(all, &pool.config.backend);
+        let given = options::normalise(&kept(&description.given));
+        let given = given.context(|| "the volume's options")?;
+        let options = Options::parse(&kept(&description.options));
+        let options = options.context(|| "the volume's options")?;
         let origin = Some(MadeFrom::Backup(from));
         let wanted = Wanted { name: volume.clone(), pool, origin, given, options };
         let passenger = self.board_create(wanted);
@@ -175,6 +178,20 @@ impl Engine {
         let note = format!("in pool `{}`: there is no pool `{was}` here", pool.name);
         Ok((pool, Some(note)))
     }
+}
+
+/// The options that a restored volume can have in a pool of this backend. A directory
+/// of others is not written over: what it held becomes a volume's own.
+fn fitting(all: &BTreeMap<String, String>, backend: &str) -> BTreeMap<String, String> {
+    let fits = |key: &str| match key {
+        "subdir" => false,
+        "mount-options" => backend == "nfs",
+        _ => true,
+    };
+    all.iter()
+        .filter(|(key, _)| fits(key))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 /// The newest backup of each volume of a host.

@@ -20,7 +20,7 @@ use crate::{
     engine::{
         Engine,
         jobs::{Job, UNLIMITED},
-        rollback::Other,
+        rollback::{Other, exchangeable},
         snapshot::accessor,
         vacate::Vacated,
         vault::Repository,
@@ -43,6 +43,7 @@ impl Engine {
     ) -> Result<JobView> {
         let (repository, backup) = self.find_backup(id, repository).await?;
         let volume = self.volume_of_backup(&backup)?;
+        exchangeable(&volume, "berth backup restore ID NEW_VOLUME")?;
         let vacated = self.vacated(&volume).await?;
         if !vacated.pool.has_snapshots() {
             let text = format!("pool `{}` cannot exchange content", vacated.pool.name);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{DirectoryStage, Pool, op, refused, settled};
-use crate::{Change, ErrorKind, Health, HostId, Observed, VolumeId};
+use crate::{Change, ErrorKind, Health, HostId, Observed, Options, VolumeId};
 
 /// The folder of a live volume.
 pub(super) fn live<S: DirectoryStage>(pool: &Pool<S>, id: VolumeId) -> PathBuf {
@@ -89,13 +89,13 @@ pub fn a_vanished_pool_is_no_absence<S: DirectoryStage>() {
             refused(backend.plan(&op(), &sidecar.spec), why),
             refused(backend.create(&op(), &handle, &sidecar), why),
             refused(backend.describe(&op(), &handle, &sidecar), why),
-            refused(backend.attach(&op(), &handle), why),
+            refused(backend.attach(&op(), &handle, &Options::default()), why),
             refused(backend.remove(&op(), &handle), why),
             refused(backend.restore(&op(), &handle), why),
             refused(backend.purge(&op(), &handle), why),
             refused(backend.capacity(&op()), why),
             refused(backend.identify(&op(), id, pool.host), why),
-            refused(backend.take_over(&op(), pool.host), why),
+            refused(backend.take_over(&op(), pool.host, true), why),
         ];
         for error in errors {
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{why}: {error:?}");

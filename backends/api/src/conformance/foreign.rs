@@ -20,7 +20,7 @@ use super::{
     directory::{live, trashed},
     op, refused, settled,
 };
-use crate::{Change, ErrorKind, Handle, HostId, Observed};
+use crate::{Change, ErrorKind, Handle, HostId, Observed, Options};
 
 /// The engine's threads have no larger stack.
 const STACK: usize = 512 << 10;
@@ -117,7 +117,7 @@ pub fn an_identity_behind_a_link<S: DirectoryStage>() {
     for expected in [None, Some(pool.identity.pool)] {
         refused(pool.stage.open().identify(&op(), expected, pool.host), "a link");
     }
-    refused(pool.stage.open().take_over(&op(), HostId::random()), "a link");
+    refused(pool.stage.open().take_over(&op(), HostId::random(), true), "a link");
     assert_eq!(fs::read(&moved).expect("readable"), before, "it was followed");
 }
 
@@ -130,7 +130,7 @@ pub fn the_content_of_another_volume<S: DirectoryStage>() {
     let data = live(&pool, sidecar.spec.id).join("data");
     fs::remove_dir(&data).expect("empty");
     symlink(format!("../{}/data", described.spec.id), &data).expect("planted");
-    refused(pool.backend.attach(&op(), &two), "another's content");
+    refused(pool.backend.attach(&op(), &two, &Options::default()), "another's content");
     settled(|| pool.backend.remove(&op(), &two)).expect("removed");
     settled(|| pool.backend.purge(&op(), &two)).expect("deleted");
     assert_eq!(fs::read(pool.attach(&one).path("file")).expect("readable"), b"content");

@@ -1,7 +1,7 @@
 //! Handles that nobody made: read from a damaged row, or forged.
 
 use super::{Pool, Sentinel, Stage, op, refused, sidecar};
-use crate::Handle;
+use crate::{Handle, Options};
 
 /// No handle leads anywhere but to a volume.
 pub fn forged_handles_are_refused<S: Stage>() {
@@ -30,7 +30,7 @@ pub fn forged_handles_are_refused<S: Stage>() {
         refused(backend.remove(&op(), &handle), why);
         refused(backend.restore(&op(), &handle), why);
         refused(backend.purge(&op(), &handle), why);
-        refused(backend.attach(&op(), &handle), why);
+        refused(backend.attach(&op(), &handle, &Options::default()), why);
         refused(backend.detach(&op(), &handle), why);
         refused(backend.inspect(&op(), &handle), why);
     }

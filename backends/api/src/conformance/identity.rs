@@ -1,7 +1,7 @@
 //! Whose pool it is.
 
 use super::{Pool, Stage, op, refused, settled, sidecar};
-use crate::{ErrorKind, Health, HostId, Owner, PoolId};
+use crate::{ErrorKind, Health, HostId, Options, Owner, PoolId};
 
 /// A place that nobody used, for a pool that the catalog has never seen.
 pub fn a_new_place_becomes_a_pool<S: Stage>() {
@@ -30,16 +30,16 @@ pub fn another_host_is_refused_until_it_takes_over<S: Stage>() {
         assert!(error.hint().is_some_and(|hint| hint.contains("--take-over")), "{error:?}");
         assert!(matches!(second.health(), Health::Unavailable(_)));
     }
-    let taken = second.take_over(&op(), other).expect("taken over");
+    let taken = second.take_over(&op(), other, true).expect("taken over");
     assert_eq!((taken.pool, taken.host), (pool.identity.pool, Owner::Host(other)));
     assert_eq!(second.identify(&op(), Some(taken.pool), other).expect("its own now"), taken);
-    assert!(settled(|| second.attach(&op(), &handle)).is_ok());
+    assert!(settled(|| second.attach(&op(), &handle, &Options::default())).is_ok());
     // The first host notices with its next call, and can come back the same way.
     let error = refused(pool.backend.inspect(&op(), &handle), "taken over");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     let error = refused(pool.backend.identify(&op(), None, pool.host), "taken over");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-    pool.backend.take_over(&op(), pool.host).expect("taken back");
+    pool.backend.take_over(&op(), pool.host, true).expect("taken back");
     assert!(pool.backend.inspect(&op(), &handle).is_ok());
 }
 
@@ -61,7 +61,7 @@ pub fn a_known_pool_is_never_made_anew<S: Stage>() {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
         assert!(matches!(backend.health(), Health::Unavailable(_)));
     }
-    let error = refused(backend.take_over(&op(), host), "no pool");
+    let error = refused(backend.take_over(&op(), host, true), "no pool");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     // And nothing was made that would look like a pool now.
     backend.identify(&op(), None, host).expect("still a new place");
@@ -78,7 +78,7 @@ pub fn nothing_works_before_the_identity_is_known<S: Stage>() {
         refused(early.create(&op(), &handle, &described), "create"),
         refused(early.remove(&op(), &handle), "remove"),
         refused(early.purge(&op(), &handle), "purge"),
-        refused(early.attach(&op(), &handle), "attach"),
+        refused(early.attach(&op(), &handle, &Options::default()), "attach"),
         refused(early.inspect(&op(), &handle), "inspect"),
         refused(early.list(&op()), "list"),
     ];

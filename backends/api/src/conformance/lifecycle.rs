@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt as _, time::Duration};
 
 use super::{Attached, Pool, Stage, op, refused, settled, sidecar};
-use crate::{Change, ErrorKind, Handle, Health, Observed, Op};
+use crate::{Change, ErrorKind, Handle, Health, Observed, Op, Options};
 
 /// One volume through all its states, each seen by `inspect` and `list`.
 pub fn a_volume_lives_and_dies<S: Stage>() {
@@ -74,7 +74,7 @@ pub fn what_is_absent_is_told_so<S: Stage>() {
     let kind = |error: crate::Error| error.kind();
     assert_eq!(backend.inspect(&op(), &handle).expect("evidence"), Observed::Absent);
     assert_eq!(
-        kind(refused(settled(|| backend.attach(&op(), &handle)), "attach")),
+        kind(refused(settled(|| backend.attach(&op(), &handle, &Options::default())), "attach")),
         ErrorKind::NotFound
     );
     let described = settled(|| backend.describe(&op(), &handle, &sidecar));
@@ -87,7 +87,7 @@ pub fn what_is_absent_is_told_so<S: Stage>() {
     // In the trash it is not there either.
     let (trashed, sidecar) = pool.volume("db", &[]);
     settled(|| backend.remove(&op(), &trashed)).expect("removed");
-    let attached = settled(|| backend.attach(&op(), &trashed));
+    let attached = settled(|| backend.attach(&op(), &trashed, &Options::default()));
     assert_eq!(kind(refused(attached, "attach from the trash")), ErrorKind::NotFound);
     let created = settled(|| backend.create(&op(), &trashed, &sidecar));
     assert_eq!(kind(refused(created, "create over the trash")), ErrorKind::Conflict);

@@ -16,7 +16,7 @@ use super::{
     directory::{live, trashed},
     op, refused, settled,
 };
-use crate::{Change, ErrorKind, Handle, Observed, Sidecar};
+use crate::{Change, ErrorKind, Handle, Observed, Options, Sidecar};
 
 /// A volume in the trash, with content.
 fn removed<S: DirectoryStage>(pool: &Pool<S>, fill: impl FnOnce(&Path)) -> (Handle, Sidecar) {
@@ -40,7 +40,7 @@ pub fn a_link_in_a_volumes_place<S: DirectoryStage>() {
     fs::remove_dir_all(&folder).expect("removed");
     symlink(sentinel.path(), &folder).expect("planted");
     let backend = &pool.backend;
-    refused(backend.attach(&op(), &handle), "a link");
+    refused(backend.attach(&op(), &handle, &Options::default()), "a link");
     refused(backend.inspect(&op(), &handle), "a link");
     refused(backend.create(&op(), &handle, &sidecar), "a link");
     refused(backend.describe(&op(), &handle, &sidecar), "a link");
@@ -58,7 +58,7 @@ pub fn a_link_in_the_contents_place<S: DirectoryStage>() {
     let data = live(&pool, sidecar.spec.id).join("data");
     fs::remove_dir(&data).expect("removed");
     symlink(sentinel.path(), &data).expect("planted");
-    refused(pool.backend.attach(&op(), &handle), "a link");
+    refused(pool.backend.attach(&op(), &handle, &Options::default()), "a link");
     refused(pool.backend.inspect(&op(), &handle), "a link");
     sidecar.spec.options.uid = Some(65_534);
     refused(pool.backend.describe(&op(), &handle, &sidecar), "a link");
@@ -184,7 +184,7 @@ pub fn entries_that_are_no_volumes<S: DirectoryStage>() {
     for entry in found.into_iter().filter(|entry| entry.handle != handle) {
         let error = refused(entry.sidecar, &entry.entry);
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
-        refused(pool.backend.attach(&op(), &entry.handle), &entry.entry);
+        refused(pool.backend.attach(&op(), &entry.handle, &Options::default()), &entry.entry);
     }
     assert!(volumes.join("notes.txt").exists() && volumes.join("config").exists());
 }

@@ -83,3 +83,18 @@ fn policies_are_a_set_that_set_changes_and_takes_off() {
     assert_eq!(names(&options), "c");
     assert!(options.set(&map(&[("policy", "")])).expect("taken off").policy.is_empty());
 }
+
+#[test]
+fn mount_options_have_one_spelling_and_the_pool_says_what_they_are() {
+    let given = map(&[("mount-options", " noexec, noatime,noexec,")]);
+    let given = normalise(&given).expect("valid");
+    assert_eq!(given, map(&[("mount-options", "noatime,noexec")]));
+    assert_eq!(normalise(&given).expect("normal"), given);
+    let options = Options::parse(&given).expect("valid");
+    let emptied = options.set(&map(&[("mount-options", "")])).expect("settable");
+    assert_eq!(emptied.mount_options.as_deref(), Some(""));
+    for text in ["a\nb", "noatime\0", &"a".repeat(1001)] {
+        let error = Options::parse(&map(&[("mount-options", text)])).expect_err(text);
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{text:?}");
+    }
+}
