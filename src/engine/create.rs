@@ -83,7 +83,7 @@ impl Engine {
             }
             let (pool, origin) = self.place_for(&given).await?;
             if client == Client::Docker && given.contains_key("subdir") {
-                open_to_docker(&pool, "subdir")?;
+                super::set::open_to_docker(&pool, "subdir")?;
             }
             let options = pool.config.defaults.clone().over(&given)?;
             self.check_policies(&options.policy)?;
@@ -354,21 +354,6 @@ impl Engine {
         Self::introduce(&job, record.origin.as_ref());
         job
     }
-}
-
-/// Refuses an option that whoever may use Docker would reach foreign data by.
-fn open_to_docker(pool: &Pool, key: &str) -> Result<()> {
-    if pool.config.docker_options.contains(key) {
-        return Ok(());
-    }
-    Err(Error::unsupported(format!(
-        "option `{key}` may not be given through Docker in pool `{}`",
-        pool.name
-    ))
-    .with_hint(format!(
-        "`berth volume create NAME -o {key}=…` makes the volume, and Docker can use it; or open \
-         it to all who may use Docker: docker-options = [\"{key}\"]"
-    )))
 }
 
 /// Compares the options that are given with those of the creation.

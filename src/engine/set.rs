@@ -110,3 +110,18 @@ pub(super) fn sound(record: &Record, name: &str) -> Result<()> {
         _ => Err(Error::not_found(format!("no such volume: `{name}`"))),
     }
 }
+
+/// Refuses an option that whoever may use Docker would reach foreign data by.
+pub(super) fn open_to_docker(pool: &Pool, key: &str) -> Result<()> {
+    if pool.config.docker_options.contains(key) {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "option `{key}` may not be given through Docker in pool `{}`",
+        pool.name
+    ))
+    .with_hint(format!(
+        "`berth volume create NAME -o {key}=…` makes the volume, and Docker can use it; or open \
+         it to all who may use Docker: docker-options = [\"{key}\"]"
+    )))
+}

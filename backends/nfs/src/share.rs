@@ -83,7 +83,7 @@ impl Share {
 
     /// Opens the content at `below` through the mount at `root`, and makes sure that it
     /// is the directory that the tree found.
-    fn through(&self, root: &Path, below: &Path, found: &OwnedFd) -> Result<OwnedFd> {
+    fn through(root: &Path, below: &Path, found: &OwnedFd) -> Result<OwnedFd> {
         let what = || format!("open `{}` below `{}`", below.display(), root.display());
         let names: Option<Vec<_>> = below.iter().map(|name| name.to_str()).collect();
         let names = names.ok_or_else(|| Error::internal("a path that no volume has"))?;
@@ -210,7 +210,7 @@ impl Place for Share {
             None => self.mounts.data.clone(),
         };
         let directory =
-            self.through(&root, below, &directory).map_err(|error| self.explain(error))?;
+            Self::through(&root, below, &directory).map_err(|error| self.explain(error))?;
         Ok(Source::Directory { directory, path: root.join(below) })
     }
 
