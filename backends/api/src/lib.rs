@@ -35,6 +35,7 @@ pub mod checksum;
 pub mod conformance;
 pub mod content;
 pub mod error;
+mod estimate;
 pub mod extents;
 pub mod growth;
 pub mod identity;
@@ -54,6 +55,7 @@ pub mod volume;
 pub use backend::{Backend, Capacity, Change, Found, Handle, Health, Observed, Progress, Source};
 pub use content::{Content, Fill, Target};
 pub use error::{Context, Error, ErrorKind, Result};
+pub use estimate::{Carrier, Estimate, Method};
 pub use extents::{BlockReader, Extent, Extents};
 pub use growth::Growth;
 pub use identity::{HostId, Owner, PoolId, PoolIdentity};
@@ -67,7 +69,6 @@ pub use resize::{Resize, Usage};
 pub use sidecar::{Layout, Sidecar};
 pub use size::Bytes;
 pub use snapshot::{
-    Carrier, Consistency, Estimate, FoundSnapshot, Method, Origin, SnapshotId, SnapshotName,
-    SnapshotSidecar, Snapshots,
+    Consistency, FoundSnapshot, Origin, SnapshotId, SnapshotName, SnapshotSidecar, Snapshots,
 };
 pub use volume::{VolumeId, VolumeName, VolumeSpec};
