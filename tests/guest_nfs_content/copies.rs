@@ -9,7 +9,7 @@ use crate::{
     write,
 };
 
-/// Neither synced nor closed: it is in this host's cache alone.
+/// Neither synced nor closed.
 #[test]
 fn what_was_written_here_without_a_sync_is_in_the_snapshot_and_costs_no_space() {
     for kind in [Kind::Xfs, Kind::Btrfs] {

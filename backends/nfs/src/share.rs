@@ -12,10 +12,7 @@ use berth_api::{
     Carrier, Change, Context as _, Detail, Error, Health, Notice, Op, Report, Result, Source,
     VolumeId,
 };
-use berth_host::{
-    beneath::{Dir, Stat},
-    failpoint,
-};
+use berth_host::beneath::{Dir, Stat};
 use berth_tree::{Directories, Place, Sharing, Shown, Tree};
 
 use crate::{
@@ -219,12 +216,8 @@ impl Place for Share {
         Ok(if self.mounts.drop_own(id)? { Change::Done } else { Change::Already })
     }
 
-    // Saboteur `skip-nfs-flush` leaves in this host's cache what programs have written.
     fn settle(&self, op: &Op) -> Result<()> {
         op.check()?;
-        if failpoint::sabotaged("skip-nfs-flush") {
-            return Ok(());
-        }
         if let Some(away) = self.silence.error() {
             return Err(away);
         }
