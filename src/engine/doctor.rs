@@ -2,7 +2,7 @@
 
 use berth_api::{Health, Level};
 
-use super::{Engine, Installation};
+use super::{Engine, Installation, mount::table};
 use crate::{
     catalog::State,
     view::{Diagnosis, Finding, Severity},
@@ -41,6 +41,7 @@ impl Engine {
         findings.extend(self.diagnose_repositories().await);
         findings.extend(self.diagnose_policies());
         self.diagnose_volumes(&mut findings);
+        self.diagnose_mounts(&mut findings);
         self.diagnose_rests(&mut findings);
         let undying = berth_host::command::left_alone();
         if undying > 0 {
@@ -175,6 +176,31 @@ impl Engine {
                     ));
                 }
             });
+        });
+    }
+
+    /// Where a volume is mounted from a mount of its pool's that was replaced since: the
+    /// server does not know it any more.
+    fn diagnose_mounts(&self, findings: &mut Vec<Finding>) {
+        let shared = self.pools.values().any(|pool| pool.share().is_some());
+        let Ok(table) = (if shared { table() } else { return }) else { return };
+        self.index.for_each_live(|name, volume| {
+            let pool = volume.read(|life| self.pools.get(&life.record.pool).cloned());
+            let Some(pool) = pool.filter(|pool| pool.share().is_some()) else { return };
+            let Some(mount) = table.at(&self.mountpoint(name.as_str())) else { return };
+            let mut own = table
+                .mounts
+                .iter()
+                .filter(|own| own.is_remote() && own.mountpoint.starts_with(&pool.config.path));
+            let current = own.clone().next().is_none();
+            if mount.is_remote() && !current && own.all(|own| own.device != mount.device) {
+                findings.push(finding(
+                    Severity::Warning,
+                    format!("volume `{name}`"),
+                    "what its containers have is stale: the server knows it no more",
+                    Some("stop all containers that use the volume, then start them again"),
+                ));
+            }
         });
     }
 

@@ -331,7 +331,9 @@ fn mount_source(source: &Source, target: &Path, used: Option<bool>) -> Result<()
 /// that is mounted already.
 fn make_way(target: &Path, directory: &OwnedFd, used: bool) -> Result<bool> {
     let what = || format!("look at `{}`", target.display());
-    match mounts::shown(target, directory).context(what)? {
+    let shown = mounts::shown(target, directory).context(what)?;
+    tracing::debug!(target = %target.display(), ?shown, "at the mountpoint");
+    match shown {
         Shown::It => return Ok(false),
         Shown::Nothing | Shown::Other(_) => {}
         Shown::Stale if used => {

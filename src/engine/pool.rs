@@ -16,10 +16,6 @@ use crate::{catalog, config::PoolConfig, database::Writer};
 use look::Looks;
 pub(super) use look::PATIENCE;
 
-/// A call into a pool on a server that takes this long has somebody look whether the
-/// server is there.
-const SLOW: Duration = Duration::from_secs(2);
-
 /// One configured pool.
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -103,23 +99,14 @@ impl Pool {
     }
 
     /// Runs a backend call on the pool's threads. Where several hosts share the pool, it
-    /// lies on a server: one that keeps a call waiting is looked at meanwhile.
+    /// lies on a server, which is listened for while it keeps a call waiting.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         op: Op,
         call: impl FnOnce(&dyn Backend, &Op) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let backend = self.backend.clone();
-        let answer = self.threads.run(move || call(&*backend, &op));
-        if self.share.is_none() {
-            return answer.await;
-        }
-        tokio::pin!(answer);
-        if let Ok(answer) = tokio::time::timeout(SLOW, &mut answer).await {
-            return answer;
-        }
-        self.begin_look();
-        answer.await
+        self.attended(self.threads.run(move || call(&*backend, &op))).await
     }
 
     /// Runs work that may take very long on the trash walker's thread.

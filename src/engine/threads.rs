@@ -22,8 +22,8 @@ use tokio::sync::oneshot;
 
 /// Threads of one pool at most.
 const LIMIT: usize = 16;
-/// Threads that look whether one pool is there: one look at a time, and an operator who
-/// takes the pool over.
+/// Threads that look whether one pool is there: one look at a time, and whoever listens
+/// meanwhile.
 const LOOKERS: usize = 2;
 /// Threads that empty the trash of one pool.
 const WALKERS: usize = 1;
@@ -83,7 +83,7 @@ impl Threads {
         Self::with(pool(name), LIMIT, false)
     }
 
-    /// The thread that looks whether the pool is there.
+    /// The threads that look whether the pool is there.
     pub(super) fn looker(name: &str) -> Self {
         Self::with(pool(name), LOOKERS, false)
     }

@@ -29,10 +29,14 @@ fn a_dropped_server_hurts_only_its_own_volumes_and_is_used_again_by_itself() {
     let before = scene.mount_elsewhere();
     let load = scene.load();
 
+    // Nobody has asked the server for a second: then no call goes out unlooked.
+    let lines = writer.acknowledged();
+    poll::holds("a while", SOON, || writer.acknowledged() > lines + 12);
     scene.server.drop_packets();
-    // The kernel would keep this one for 20 s and more.
-    let error = refused("the first Mount", || plugin.mount("more", "first"));
-    scene.tells(&error);
+    let slowest = many(&scene);
+    println!("{MANY} Mounts: the slowest took {slowest:?}");
+    let stuck = scene.metric("berth_pool_stuck_calls{pool=\"nas\"}");
+    assert!(stuck <= 2, "the kernel keeps {stuck} calls");
     let error = refused("a later Mount", || plugin.mount("more", "later"));
     scene.tells(&error);
     let error = refused("Create", || plugin.create("new", &json!({"pool": "nas"})));
@@ -52,9 +56,6 @@ fn a_dropped_server_hurts_only_its_own_volumes_and_is_used_again_by_itself() {
     assert!(scene.metric("berth_pool_silent_seconds{pool=\"nas\"}") > 0);
     let stopped = writer.acknowledged();
 
-    let slowest = many(&scene);
-    println!("{MANY} Mounts: the slowest took {slowest:?}");
-    assert_eq!(scene.metric("berth_pool_stuck_calls{pool=\"nas\"}"), 0, "a call got through");
     let after = scene.mount_elsewhere();
     println!("a Mount elsewhere: {before:?} before, {after:?} after");
     assert!(after < before * 5 + Duration::from_millis(100), "{before:?} became {after:?}");

@@ -15,7 +15,7 @@ mod stopped;
 mod writer;
 
 use std::{
-    fs,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -39,12 +39,27 @@ const ANSWERED: Duration = Duration::from_secs(24);
 /// that a restarted server makes.
 const BACK: Duration = Duration::from_secs(45);
 
-/// A server and a daemon. Fields go in this order: nothing can be unmounted while the
-/// server is away.
+/// A server and a daemon.
 struct Scene {
-    server: Server,
     daemon: Daemon,
+    server: Server,
     stage: Stage,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // Nothing can be unmounted while the server is away, nor while somebody mounts.
+        self.daemon.signal(nix::sys::signal::Signal::SIGKILL);
+        self.server.pass_packets();
+        if thread::panicking() {
+            for line in self.daemon.log().lines() {
+                if !line.contains("refused docker") {
+                    println!("{line}");
+                }
+            }
+            self.server.start();
+        }
+    }
 }
 
 impl Scene {
@@ -59,7 +74,7 @@ impl Scene {
             server.export()
         );
         let daemon = Setup::new(&stage).config(&stage, &text).start();
-        let scene = Self { server, daemon, stage };
+        let scene = Self { daemon, server, stage };
         scene.is_back();
         scene
     }

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use crate::{BACK, Scene, at_once, refused, support::poll, timed};
 
-/// When the sockets are served though the server is away; twice what it is on a machine
-/// that is not emulated.
-const START: Duration = Duration::from_secs(6);
+/// When the sockets are served though the server is away, on an emulated machine that
+/// does other things too. Elsewhere it takes a little over 2 s.
+const START: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_start_without_the_server_keeps_nobody_waiting() {

@@ -136,6 +136,15 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// not block.
     fn health(&self) -> Health;
 
+    /// Looks whether the server that the pool lies on answers, if it lies on one: for
+    /// whoever sees other calls wait. Takes a few seconds at most.
+    ///
+    /// # Errors
+    /// `Unavailable` if it does not; [`health`](Self::health) then says so too.
+    fn listen(&self, op: &Op) -> Result<()> {
+        op.check()
+    }
+
     /// How long the server that the pool lies on has not answered, if that is so, from
     /// what this backend last saw; does not block. [`health`](Self::health) then says
     /// which server.

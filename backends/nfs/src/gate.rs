@@ -39,6 +39,20 @@ impl Watch {
         Self { silence, control, looking: Mutex::default() }
     }
 
+    /// Looks whether the server answers: at most a few seconds.
+    ///
+    /// # Errors
+    /// `Unavailable` if it does not, or did not before: what ends a silence is that the
+    /// mounts were seen to.
+    pub(crate) fn look(&self) -> Result<()> {
+        match mounting::look(&self.control)? {
+            Look::Alive => self.silence.heard(),
+            Look::Stale => self.silence.noted(mounting::STALE),
+            Look::Silent => self.silence.noted(mounting::no_answer()),
+        }
+        self.silence.error().map_or(Ok(()), Err)
+    }
+
     /// What is known already: away, there, or neither.
     fn known(&self) -> Option<Result<()>> {
         match self.silence.error() {
@@ -60,12 +74,7 @@ impl Gate for Watch {
         if let Some(known) = self.known() {
             return known;
         }
-        match mounting::look(&self.control)? {
-            Look::Alive => self.silence.broken(),
-            Look::Stale => self.silence.noted(mounting::STALE),
-            Look::Silent => self.silence.noted(mounting::no_answer()),
-        }
-        self.silence.error().map_or(Ok(()), Err)
+        self.look()
     }
 
     fn answered(&self) {

@@ -155,7 +155,10 @@ pub(crate) fn no_answer() -> String {
 /// `Unsupported` if `stat` is missing.
 pub(crate) fn look(path: &Path) -> Result<Look> {
     let begun = Instant::now();
-    let arguments = ["--format=%i".as_ref(), "--".as_ref(), path.as_os_str()];
+    // Of the file system, not of the directory: of that the kernel tells an inode, and on
+    // the data mount everything else, without asking the server.
+    let arguments =
+        ["--file-system".as_ref(), "--format=%s".as_ref(), "--".as_ref(), path.as_os_str()];
     match command::run("stat", &arguments, "coreutils", LOOK) {
         Ok(_) => Ok(Look::Alive),
         Err(error) if error.kind() == ErrorKind::Unsupported => Err(error),

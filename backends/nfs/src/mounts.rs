@@ -105,25 +105,6 @@ impl Mounts {
         Ok((version(options), address(options)))
     }
 
-    /// Where volumes are still mounted from a mount of this export that was replaced
-    /// since: what is there is of no use any more.
-    ///
-    /// # Errors
-    /// `Internal` if the mount table cannot be read.
-    pub(crate) fn left_behind(&self) -> Result<Vec<PathBuf>> {
-        let table = Table::read().context(|| "read the mount table")?;
-        let source = self.export.source();
-        let ours = |path: &Path| path.parent() == self.data.parent();
-        let (own, others): (Vec<_>, Vec<_>) = table
-            .mounts
-            .iter()
-            .filter(|mount| mount.is_remote() && mount.source == source)
-            .partition(|mount| ours(&mount.mountpoint));
-        let volumes = others.into_iter().filter(|mount| mount.root.starts_with("/volumes"));
-        let left = volumes.filter(|mount| own.iter().all(|own| own.device != mount.device));
-        Ok(left.map(|mount| mount.mountpoint.clone()).collect())
-    }
-
     /// Takes away a mount of ours that is of another export than is configured now.
     fn clear(&self, path: &Path) -> Result<()> {
         let other = Table::read().context(|| "read the mount table")?.at(path).cloned();

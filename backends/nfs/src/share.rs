@@ -40,6 +40,7 @@ const SOFT: &str = "`soft`: programs can lose writes while the server is away";
 pub struct Share {
     mounts: Mounts,
     silence: Arc<Silence>,
+    watch: Arc<Watch>,
     /// Somebody sees to the mounts.
     busy: Mutex<bool>,
     /// … and has done so.
@@ -55,10 +56,11 @@ impl Share {
         }
         let silence = Arc::new(Silence::new(&export));
         let mounts = Mounts::new(export, place);
-        let tree = Tree::shared(name, &mounts.control, Sharing { coherent: false })
-            .behind(Arc::new(Watch::new(silence.clone(), mounts.control.clone())));
+        let watch = Arc::new(Watch::new(silence.clone(), mounts.control.clone()));
+        let tree =
+            Tree::shared(name, &mounts.control, Sharing { coherent: false }).behind(watch.clone());
         let (busy, rested, seen) = (Mutex::default(), Condvar::new(), Mutex::default());
-        Directories::at(Self { mounts, silence, busy, rested, seen }, tree)
+        Directories::at(Self { mounts, silence, watch, busy, rested, seen }, tree)
     }
 
     /// Waits for whoever sees to the mounts already, as long as the call may take: they
@@ -176,6 +178,11 @@ impl Place for Share {
         self.silence.health()
     }
 
+    fn listen(&self, op: &Op) -> Result<()> {
+        op.check()?;
+        self.watch.look()
+    }
+
     fn silence(&self) -> Option<Duration> {
         self.silence.lasting()
     }
@@ -255,17 +262,6 @@ impl Place for Share {
         }
         if let Some(address) = address {
             report.details.push(("address".to_owned(), Detail::Text(address.to_string())));
-        }
-        let left = self.mounts.left_behind()?;
-        if !left.is_empty() {
-            let points: Vec<_> = left.iter().map(|point| point.display().to_string()).collect();
-            report.notices.push(Notice::warning(
-                format!(
-                    "the server knows these mounts no more, and the export was mounted anew: {}",
-                    points.join(", ")
-                ),
-                "restart the containers that use them",
-            ));
         }
         if let Some(seen) = *self.seen() {
             let snapshots = Detail::Text(seen.snapshots().to_owned());

@@ -172,6 +172,10 @@ impl<P: Place> Backend for Directories<P> {
         }
     }
 
+    fn listen(&self, op: &Op) -> Result<()> {
+        self.place.listen(op)
+    }
+
     fn silence(&self) -> Option<Duration> {
         self.place.silence()
     }

@@ -57,6 +57,14 @@ pub trait Place: Debug + Send + Sync + 'static {
         Health::Ready
     }
 
+    /// Looks whether anybody answers there, and never waits long for that.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn listen(&self, op: &Op) -> Result<()> {
+        op.check()
+    }
+
     /// How long nobody has answered there, where that is known; does not block.
     fn silence(&self) -> Option<Duration> {
         None

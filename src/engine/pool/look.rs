@@ -28,6 +28,8 @@ use crate::{
 pub(in crate::engine) const PATIENCE: Duration = Duration::from_secs(12);
 /// The same where the last look met silence: what a server that is back needs to say so.
 const SHORT: Duration = Duration::from_millis(1500);
+/// A call that takes this long has somebody listen; then after twice the time.
+const SLOW: Duration = Duration::from_secs(2);
 /// However long a look has been under way, a caller waits at least this long for it.
 const LEAST: Duration = Duration::from_millis(500);
 /// A look that failed after this long met silence.
@@ -46,6 +48,8 @@ pub(super) struct Looks {
 #[derive(Debug, Default)]
 struct State {
     under_way: Option<(Instant, watch::Receiver<bool>)>,
+    /// Somebody listens for the server meanwhile.
+    listening: bool,
     /// The last one met nobody, as far as one can tell.
     silent: bool,
     /// What a crash left half written was cleaned away.
@@ -118,16 +122,46 @@ impl Pool {
         let mut since = None;
         loop {
             tokio::time::sleep(LEAST).await;
+            let silent = self.silence().is_some() || self.looks.lock().silent;
             let Health::Unavailable(why) = self.health() else {
                 since = None;
                 continue;
             };
-            if since.get_or_insert_with(Instant::now).elapsed() >= SETTLED
-                && self.looks.lock().silent
-            {
+            if since.get_or_insert_with(Instant::now).elapsed() >= SETTLED && silent {
                 return self.unavailable(&why);
             }
         }
+    }
+
+    /// Waits for a call, and has somebody listen whether its server answers at all while
+    /// it takes long.
+    pub(super) async fn attended<T>(&self, call: impl Future<Output = T>) -> T {
+        if self.share.is_none() {
+            return call.await;
+        }
+        tokio::pin!(call);
+        let mut pause = SLOW;
+        loop {
+            if let Ok(answer) = tokio::time::timeout(pause, &mut call).await {
+                return answer;
+            }
+            pause = (pause * 2).min(PATIENCE);
+            self.begin_listening();
+        }
+    }
+
+    fn begin_listening(&self) {
+        let Some(pool) = self.me.upgrade() else { return };
+        if std::mem::replace(&mut self.looks.lock().listening, true) {
+            return;
+        }
+        tokio::spawn(async move {
+            let (backend, op) = (pool.backend.clone(), Op::new(PATIENCE));
+            if let Err(error) = pool.looker.run(move || backend.listen(&op)).await {
+                tracing::info!(pool = pool.name, error = %error.chain(), "listen");
+            }
+            pool.looks.lock().listening = false;
+        });
     }
 
     /// When the look under way began, and its end.
@@ -161,6 +195,7 @@ impl Pool {
             }
             Ok(identity)
         });
+        let identify = self.attended(identify);
         tokio::pin!(identify);
         let found = if let Ok(found) = tokio::time::timeout(PATIENCE, &mut identify).await {
             found
@@ -196,7 +231,7 @@ impl Pool {
     /// Why a look takes too long: what the backend knows of it, if anything.
     fn late(&self, begun: Instant) -> String {
         match self.backend.health() {
-            Health::Unavailable(why) if self.read().confirmed.is_ok() => why,
+            Health::Unavailable(why) if self.silence().is_some() => why,
             _ => format!("it has not answered for {} s", begun.elapsed().as_secs()),
         }
     }
