@@ -15,7 +15,9 @@ mod stopped;
 mod writer;
 
 use std::{
-    fs, thread,
+    fs,
+    io::{self, Write as _},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -54,7 +56,7 @@ impl Drop for Scene {
         if thread::panicking() {
             for line in self.daemon.log().lines() {
                 if !line.contains("refused docker") {
-                    println!("{line}");
+                    tell(line);
                 }
             }
             self.server.start();
@@ -75,7 +77,8 @@ impl Scene {
         );
         let daemon = Setup::new(&stage).config(&stage, &text).start();
         let scene = Self { daemon, server, stage };
-        scene.is_back();
+        // The first mount of a kernel that has just booted takes its time.
+        poll::holds("the pool is there", BACK * 2, || scene.is_ready());
         scene
     }
 
@@ -160,6 +163,11 @@ impl Scene {
     }
 }
 
+/// A figure, for whoever runs this by hand.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// What `call` answers, and how long it took.
 fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
     let begun = Instant::now();
@@ -180,6 +188,6 @@ fn at_once<T>(what: &str, call: impl FnOnce() -> T) -> T {
 fn refused<T: std::fmt::Debug>(what: &str, call: impl FnOnce() -> Result<T, String>) -> String {
     let (answer, took) = timed(call);
     assert!(took < ANSWERED, "{what} took {took:?}");
-    println!("{what}: {took:?}");
+    tell(&format!("{what}: {took:?}"));
     answer.expect_err(what)
 }

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use nix::mount::{MntFlags, umount2};
 use serde_json::json;
 
-use crate::{BACK, Scene, at_once, refused, support::poll, timed};
+use crate::{BACK, Scene, at_once, refused, support::poll, tell, timed};
 
 /// When the sockets are served though the server is away, on an emulated machine that
 /// does other things too. Elsewhere it takes a little over 2 s.
@@ -24,7 +24,7 @@ fn a_start_without_the_server_keeps_nobody_waiting() {
 
     // A crash of the daemon: what is mounted stays, untouched.
     let ((), took) = timed(|| scene.daemon.restart());
-    println!("the start took {took:?}");
+    tell(&format!("the start took {took:?}"));
     assert!(took < START, "it took {took:?}");
     let volume = at_once("Get", || plugin.get("db")).expect("it is there");
     assert_eq!(volume["Status"]["state"], "unavailable", "{volume}");
@@ -43,7 +43,7 @@ fn a_start_without_the_server_keeps_nobody_waiting() {
         umount2(&mount, MntFlags::MNT_DETACH).expect("unmounted");
     }
     let ((), took) = timed(|| scene.daemon.restart());
-    println!("the start after the reboot took {took:?}");
+    tell(&format!("the start after the reboot took {took:?}"));
     assert!(took < START, "it took {took:?}");
     at_once("Get", || plugin.get("db")).expect("it is there");
     let error = refused("Mount", || plugin.mount("db", "three"));

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     BACK, Scene, at_once, refused,
     support::poll::{self, SOON},
-    timed,
+    tell, timed,
     writer::Writer,
 };
 
@@ -24,10 +24,10 @@ fn a_stopped_server_is_waited_for_and_a_slow_one_is_only_slow() {
     scene.server.delay(40);
     let (made, took) = timed(|| plugin.create("slow", &json!({"pool": "nas"})));
     made.expect("a slow server is a server");
-    println!("Create took {took:?} at 40 ms");
+    tell(&format!("Create took {took:?} at 40 ms"));
     let (mounted, took) = timed(|| plugin.mount("slow", "one"));
     mounted.expect("a slow server is a server");
-    println!("Mount took {took:?} at 40 ms");
+    tell(&format!("Mount took {took:?} at 40 ms"));
     at_once("Get", || plugin.get("slow")).expect("it is there");
     at_once("Mount elsewhere", || plugin.mount("web", "one")).expect("mounted");
     assert!(scene.is_ready());

@@ -159,7 +159,7 @@ pub fn shown(mountpoint: &Path, directory: impl AsFd) -> io::Result<Shown> {
     let own = id_of(&directory)?;
     let own = table.by_id(own).ok_or(io::ErrorKind::NotFound)?;
     if mount.device != own.device {
-        let before = mount.is_remote() && own.is_remote() && mount.source == own.source;
+        let before = mount.is_remote() && own.is_remote() && mount.is_within(own);
         return Ok(if before { Shown::Stale } else { Shown::Other(mount) });
     }
     match shows(mountpoint, directory) {

@@ -21,10 +21,11 @@ use crate::{
     export::{Export, Version},
 };
 
-/// How long one attempt to mount may take.
-const MOUNT: Duration = Duration::from_secs(8);
+/// How long one attempt to mount may take; whoever needs the pool waits less, and the
+/// attempt goes on.
+const MOUNT: Duration = Duration::from_secs(15);
 /// How long all attempts for one mount may take, whatever addresses a name has.
-const ATTEMPTS: Duration = Duration::from_secs(10);
+const ATTEMPTS: Duration = Duration::from_secs(20);
 /// How long a look at a mount may take before the server counts as silent: long enough
 /// for one under load, and short beside the 24 s in which a Mount is answered.
 const LOOK: Duration = Duration::from_secs(4);

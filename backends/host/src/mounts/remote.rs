@@ -19,6 +19,14 @@ impl Mount {
     pub fn is_remote(&self) -> bool {
         matches!(self.filesystem.as_str(), "nfs" | "nfs4")
     }
+
+    /// Whether it shows a part of what `other`, of the same server, shows: the kernel adds
+    /// the directory of a bind mount to the source of an NFS mount (and says `/` for its
+    /// root).
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        let rest = self.source.strip_prefix(other.source.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 /// Unmounts `target`, which lies on a server: lazily if the server does not answer,
