@@ -118,7 +118,7 @@ impl Scene {
     fn metric(&self, name: &str) -> u64 {
         let socket = &self.daemon.setup.control_socket;
         let reply = support::http::request(socket, "GET", "/metrics", b"").expect("an answer");
-        let text = reply.text().to_owned();
+        let text = reply.text();
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         let line = line.unwrap_or_else(|| panic!("no {name} in {text}"));
         line.trim().parse().expect("a number")
