@@ -22,6 +22,6 @@ mod server;
 #[allow(unused_imports, reason = "each test file takes the parts it needs")]
 pub use self::{
     client::{Mounted, mount_command},
-    lan::Address,
+    lan::{Address, Lan},
     server::{Server, Setup, Squash},
 };
