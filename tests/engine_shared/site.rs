@@ -8,6 +8,7 @@ use std::{
         LazyLock, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use crate::{
@@ -17,9 +18,13 @@ use crate::{
         docker::{Engine, IMAGE},
         host::Host,
         nfs::Address,
+        poll,
         stage::Stage,
     },
 };
+
+/// How long a pool may take until it is used for the first time.
+const START: Duration = Duration::from_secs(60);
 
 /// A host with Docker and Berth.
 #[derive(Debug)]
@@ -110,6 +115,11 @@ impl Site {
             });
             nodes.map(|node| node.join().expect("an Engine started"))
         });
+        for node in [&one, &two] {
+            poll::holds("the pool is used", START, || {
+                node.berth.control().ok("GET", "/v1/pools/shared", None)["state"] == "ready"
+            });
+        }
         Self { one, two, place: Mutex::new(place), calm: RwLock::new(()) }
     }
 
