@@ -63,8 +63,10 @@ impl Lan {
         let mut lines = String::new();
         if number == 0 {
             let Address { v4, v6 } = self.server();
+            // With an address of its own: else it takes the lowest of its ports', and with
+            // each client that comes or goes the others' caches of addresses are wrong.
             lines = format!(
-                "link add lan type bridge\n\
+                "link add lan address 02:00:00:00:00:01 type bridge\n\
                  addr add {v4}/24 dev lan\n\
                  addr add {v6}/64 dev lan nodad\n\
                  link set lan up\n"

@@ -271,9 +271,9 @@ impl Server {
     /// What a server starts with.
     fn boot(&self) {
         let (before, mountd) = if self.setup.version_3 {
-            ("rpcbind; rpc.statd --no-notify; ", "rpc.mountd")
+            ("rpcbind; rpc.statd --no-notify; ", "rpc.mountd -t 4")
         } else {
-            ("", "rpc.mountd -N 3")
+            ("", "rpc.mountd -t 4 -N 3")
         };
         self.host.sh(&format!(
             "set -e; {before}nfsdcld -p /run/rpc_pipefs -s /var/lib/nfs/nfsdcld; {}; {mountd}",
@@ -284,7 +284,7 @@ impl Server {
 
     fn nfsd(&self) -> String {
         let versions = if self.setup.version_3 { "-V 3" } else { "-N 3" };
-        format!("exec rpc.nfsd {versions} -G {GRACE} -L {GRACE} 4")
+        format!("exec rpc.nfsd {versions} -G {GRACE} -L {GRACE} 16")
     }
 
     fn exportfs(&self) -> String {
