@@ -19,7 +19,8 @@ pub struct Mount {
     pub parent: u64,
     /// `major:minor` of the file system.
     pub device: (u32, u32),
-    /// The directory of the file system that is the root of this mount.
+    /// The directory of the file system that is the root of this mount. NFS shows `/` for
+    /// each, and the directory in the source: there it is the path on the server.
     pub root: PathBuf,
     /// Where it is mounted.
     pub mountpoint: PathBuf,
@@ -102,17 +103,23 @@ impl Mount {
                 master = Some(number(group)?);
             }
         }
+        let filesystem = text(fields.next()?);
+        let source = text(fields.next()?);
+        let on_server = match filesystem.as_str() {
+            "nfs" | "nfs4" => source.find(":/").map(|at| PathBuf::from(&source[at + 1..])),
+            _ => None,
+        };
         Some(Self {
             id,
             parent,
             device: (major.parse().ok()?, minor.parse().ok()?),
-            root,
+            root: on_server.unwrap_or(root),
             mountpoint,
             options,
             shared,
             master,
-            filesystem: text(fields.next()?),
-            source: text(fields.next()?),
+            filesystem,
+            source,
             // Absent from some kernels' lines where the file system has none.
             super_options: fields.next().map(text).unwrap_or_default(),
         })
@@ -178,6 +185,17 @@ mod tests {
         assert_eq!(mount.source, "a b");
         let line = b"1 2 0:5 / /m rw - tmpfs none rw";
         assert_eq!(Mount::parse(line).expect("no optional field").shared, None);
+    }
+
+    /// As the kernel shows two directories of one export; with `/` for both each would
+    /// look as if it were held by whoever holds the other.
+    #[test]
+    fn a_directory_on_a_server_is_told_by_its_source() {
+        for (kind, server) in [("nfs4", "10.0.0.5"), ("nfs", "[fd00::5]")] {
+            let line = format!("7 1 0:52 / /m rw - {kind} {server}:/x/volumes/a\\040b/data rw");
+            let mount = Mount::parse(line.as_bytes()).expect("a valid line");
+            assert_eq!(mount.root, Path::new("/x/volumes/a b/data"));
+        }
     }
 
     #[test]
