@@ -4,7 +4,7 @@
 
 use std::{path::Path, time::Duration};
 
-use berth_api::{ErrorKind, Result};
+use berth_api::{Error, ErrorKind, Result};
 
 use super::{Mount, Unmounted};
 use crate::{command, failpoint};
@@ -35,9 +35,7 @@ impl Mount {
 /// # Errors
 /// `Unsupported` if `umount` is missing; else what it says.
 pub fn unmount_remote(target: &Path) -> Result<Unmounted> {
-    failpoint::hit("mounts.unmount-remote").map_err(|error| {
-        berth_api::Error::internal(format!("unmount `{}`", target.display())).with_source(error)
-    })?;
+    hit("mounts.unmount-remote", target)?;
     let error = match umount(target, false) {
         Ok(()) => return Ok(Unmounted::Done),
         Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
@@ -59,7 +57,14 @@ pub fn unmount_remote(target: &Path) -> Result<Unmounted> {
 /// # Errors
 /// As [`unmount_remote`].
 pub fn detach_remote(target: &Path) -> Result<Unmounted> {
+    hit("mounts.detach-remote", target)?;
     umount(target, true).map(|()| Unmounted::Done)
+}
+
+fn hit(point: &'static str, target: &Path) -> Result<()> {
+    failpoint::hit(point).map_err(|error| {
+        Error::internal(format!("unmount `{}`", target.display())).with_source(error)
+    })
 }
 
 /// No path is resolved: that would ask the server.
