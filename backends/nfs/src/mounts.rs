@@ -5,10 +5,11 @@ use std::{
     net::IpAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use berth_api::{Context as _, Error, Result};
-use berth_host::mounts::Table;
+use berth_host::mounts::{Mount, Table};
 
 use crate::{
     export::{Export, Version},
@@ -26,12 +27,21 @@ pub(crate) struct Mounts {
     pub(crate) export: Export,
     pub(crate) control: PathBuf,
     pub(crate) data: PathBuf,
+    /// The id of the data mount that this daemon made, while it is not known to be gone.
+    /// Its source may name another address of the server: the kernel gives mounts of one
+    /// file system one superblock, and shows the first one's.
+    made: Mutex<Option<u64>>,
 }
 
 impl Mounts {
     /// Of `export`, below `place`. No I/O.
     pub(crate) fn new(export: Export, place: &Path) -> Self {
-        Self { export, control: place.join(CONTROL), data: place.join(DATA) }
+        Self {
+            export,
+            control: place.join(CONTROL),
+            data: place.join(DATA),
+            made: Mutex::default(),
+        }
     }
 
     /// Sees to it that both are mounted and answer.
@@ -41,7 +51,7 @@ impl Mounts {
     pub(crate) fn ensure(&self) -> Result<()> {
         let mut found = Found::default();
         for path in [&self.control, &self.data] {
-            let Some(mount) = mounting::mounted(&self.export, path)? else {
+            let Some(mount) = self.standing(path)? else {
                 self.clear(path)?;
                 continue;
             };
@@ -64,6 +74,15 @@ impl Mounts {
             found.there.push(path);
         }
         self.complete(&found)
+    }
+
+    /// The mount at `path`, if it is of the export.
+    fn standing(&self, path: &Path) -> Result<Option<Mount>> {
+        if let Some(mount) = mounting::mounted(&self.export, path)? {
+            return Ok(Some(mount));
+        }
+        let made = *self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(table()?.at(path).filter(|mount| made == Some(mount.id)).cloned())
     }
 
     /// Mounts what is not there.
@@ -90,6 +109,10 @@ impl Mounts {
                 })?;
             tracing::info!(export = %self.export, %address, version = version.as_str(), path = %path.display(), "mounted");
             versions = vec![version];
+            if *path == self.data {
+                let made = table()?.at(path).map(|mount| mount.id);
+                *self.made.lock().unwrap_or_else(PoisonError::into_inner) = made;
+            }
         }
         Ok(())
     }
@@ -100,14 +123,14 @@ impl Mounts {
     /// # Errors
     /// `Internal` if it cannot be read.
     pub(crate) fn shown(&self) -> Result<(Option<Version>, Option<IpAddr>)> {
-        let table = Table::read().context(|| "read the mount table")?;
+        let table = table()?;
         let options = table.at(&self.data).map_or("", |mount| &mount.super_options);
         Ok((version(options), address(options)))
     }
 
     /// Takes away a mount of ours that is of another export than is configured now.
     fn clear(&self, path: &Path) -> Result<()> {
-        let other = Table::read().context(|| "read the mount table")?.at(path).cloned();
+        let other = table()?.at(path).cloned();
         let Some(other) = other else { return Ok(()) };
         tracing::warn!(path = %path.display(), was = other.source, is = %self.export, "another export is configured now");
         mounting::detach(path)
@@ -139,6 +162,10 @@ fn version(super_options: &str) -> Option<Version> {
 
 fn address(super_options: &str) -> Option<IpAddr> {
     super_options.split(',').find_map(|option| option.strip_prefix("addr="))?.parse().ok()
+}
+
+pub(crate) fn table() -> Result<Table> {
+    Table::read().context(|| "read the mount table")
 }
 
 /// Makes a mountpoint, with what is above it below the daemon's root.

@@ -13,12 +13,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use berth_api::{Context as _, Error, Result, VolumeId};
+use berth_api::{Error, Result, VolumeId};
 use berth_host::mounts::{Mount, Table};
 
 use crate::{
     mounting::{self, Look},
-    mounts::{Mounts, make_folder},
+    mounts::{Mounts, make_folder, table},
     options::Options,
 };
 
@@ -120,8 +120,4 @@ fn is_shown(table: &Table, own: &Mount) -> bool {
     table.mounts.iter().any(|mount| {
         mount.device == own.device && mount.id != own.id && mount.mountpoint != own.mountpoint
     })
-}
-
-fn table() -> Result<Table> {
-    Table::read().context(|| "read the mount table")
 }
