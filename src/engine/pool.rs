@@ -68,7 +68,7 @@ impl Pool {
         writer: Writer,
     ) -> Self {
         let share = backend.records().map(|_| Share::new(host, host_name));
-        let confirmed = Err("it was not looked at yet".to_owned());
+        let confirmed = Err(format!("{} has not answered yet", look::asked(&config)));
         Self {
             name: name.to_owned(),
             config,

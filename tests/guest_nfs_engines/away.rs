@@ -47,7 +47,7 @@ fn a_silent_server_holds_up_its_own_containers_only() {
     let silent = Silent::begin(&site);
     thread::scope(|scope| {
         let starting = scope.spawn(|| starts_again(&site.two));
-        is_held_up(node);
+        is_held_up(&site);
         starting.join().expect("the other dockerd started");
     });
 
@@ -91,10 +91,12 @@ impl Drop for Silent<'_> {
 
 /// What Docker does on a host whose containers wait for the server.
 #[track_caller]
-fn is_held_up(node: &Node) {
+fn is_held_up(site: &Site) {
+    let node = &site.one;
+    let export = format!("{}:", site.place().away.address().v4);
     timed("run of a volume on the silent server", || {
         let said = refused(node);
-        assert!(said.contains("has not answered for"), "{said}");
+        assert!(said.contains(&export) && said.contains("has not answered for"), "{said}");
     });
     timed("ps", || assert!(node.docker(&["ps"]).contains("goes-on")));
     timed("volume ls", || assert!(node.docker(&["volume", "ls"]).contains("late")));

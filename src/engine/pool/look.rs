@@ -19,6 +19,7 @@ use tokio::sync::{Notify, watch};
 use super::Pool;
 use crate::{
     catalog,
+    config::PoolConfig,
     database::Transaction,
     engine::{Engine, time},
 };
@@ -84,10 +85,13 @@ impl Pool {
             return Ok(());
         }
         let patience = if self.looks.lock().silent { SHORT } else { PATIENCE };
-        self.look(patience).await;
+        let begun = self.look(patience).await;
         match self.health() {
             Health::Ready => Ok(()),
-            Health::Unavailable(why) => Err(self.unavailable(&why)),
+            Health::Unavailable(why) => {
+                let why = begun.map_or(why, |begun| self.late(begun));
+                Err(self.unavailable(&why))
+            }
         }
     }
 
@@ -97,11 +101,12 @@ impl Pool {
     }
 
     /// Looks at the identity now, or joins a look that is under way. Waits for its end,
-    /// but not longer than `patience` from its beginning.
-    pub(in crate::engine) async fn look(&self, patience: Duration) {
-        let Some((begun, mut ended)) = self.begin_look() else { return };
+    /// but not longer than `patience` from its beginning. When one began that goes on.
+    pub(in crate::engine) async fn look(&self, patience: Duration) -> Option<Instant> {
+        let (begun, mut ended) = self.begin_look()?;
         let left = (begun + patience).saturating_duration_since(Instant::now()).max(LEAST);
-        let _ = tokio::time::timeout(left, ended.wait_for(|ended| *ended)).await;
+        let waited = tokio::time::timeout(left, ended.wait_for(|ended| *ended)).await;
+        waited.is_err().then_some(begun)
     }
 
     /// The pool was too slow for somebody: it counts as away until it was looked at,
@@ -232,7 +237,12 @@ impl Pool {
     fn late(&self, begun: Instant) -> String {
         match self.backend.health() {
             Health::Unavailable(why) if self.silence().is_some() => why,
-            _ => format!("it has not answered for {} s", begun.elapsed().as_secs()),
+            // One that answers a look may keep a call all the same: after a restart opens
+            // and locks wait until its clients have said what they had.
+            _ => {
+                let seconds = begun.elapsed().as_secs();
+                format!("{} has not answered for {seconds} s", asked(&self.config))
+            }
         }
     }
 
@@ -266,5 +276,13 @@ impl Pool {
         self.write(|situation| situation.id = None);
         self.confirm(identity.pool, None).await;
         Ok(())
+    }
+}
+
+/// Whose answer a look waits for, in the words of the operator.
+pub(super) fn asked(config: &PoolConfig) -> String {
+    match &config.nfs {
+        Some(export) => format!("the NFS server of `{export}`"),
+        None => "it".to_owned(),
     }
 }
