@@ -1,14 +1,18 @@
 # shellcheck shell=bash
 # The tests that run inside the guest: those of a lane in one boot. Expects lanes.sh.
 
-# guest_rows LANE: which, as in tests/guest.tsv.
+# guest_rows LANE: which, as in tests/guest.tsv. Where tests/guest_short.tsv chooses some of
+# a file's, the others run with --long.
 guest_rows() {
-    local file name
+    local file name words
     for file in {.,backends/*}/tests/guest_{*.rs,*/main.rs}; do
         name=${file#*tests/}
         name=${name%/main.rs}
         name=${name%.rs}
-        [[ ! -e $file || $(guest_lane_of "$name") != "$1" ]] || printf -- '-\t--test %s\t\n' "$name"
+        [[ -e $file && $(guest_lane_of "$name") == "$1" ]] || continue
+        words=''
+        ((${long:-0})) || words=$(awk -F'\t' -v test="$name" '$1 == test { print $2 }' tests/guest_short.tsv)
+        printf -- '-\t--test %s\t%s\n' "$name" "$words"
     done
     [[ $1 != vm ]] || grep -v '^#' tests/guest.tsv || true
 }
