@@ -8,11 +8,11 @@ use berth_api::{Bytes, Error, ErrorKind};
 
 use super::{Config, ImageConfig, Overrides, Paths};
 
-fn parse(text: &str) -> Result<(Config, Paths), Error> {
+pub(super) fn parse(text: &str) -> Result<(Config, Paths), Error> {
     Config::parse(Path::new("berth.toml"), text, &Overrides::default())
 }
 
-fn refused(text: &str) -> (ErrorKind, String, Option<String>) {
+pub(super) fn refused(text: &str) -> (ErrorKind, String, Option<String>) {
     let error = parse(text).expect_err(text);
     (error.kind(), error.chain(), error.hint().map(ToOwned::to_owned))
 }
@@ -88,58 +88,6 @@ fn what_is_in_the_contract_but_not_built_is_unsupported() {
         let (kind, message, _) = refused(&text);
         assert_eq!(kind, ErrorKind::Unsupported, "{text}: {message}");
         assert!(message.contains("is not available: "), "{message}");
-    }
-}
-
-#[test]
-fn an_export_is_read_and_its_errors_name_key_and_line() {
-    let head = "[pools.default]\nbackend = \"nfs\"\nserver = \"10.0.0.5\"\n";
-    let text = format!("{head}export = \"/export\"\nmount-options = \"noatime\"");
-    let (config, _) = parse(&text).expect("valid");
-    let pool = &config.pools["default"];
-    assert_eq!(pool.nfs.as_ref().expect("an export").to_string(), "10.0.0.5:/export");
-    assert_eq!(
-        (pool.path.as_path(), pool.shared),
-        (Path::new("/var/lib/berth/exports/default"), true)
-    );
-    let (config, _) = parse(&format!("{text}\ndocker-options = [\"subdir\"]")).expect("valid");
-    assert!(config.pools["default"].docker_options.contains("subdir"));
-    for (text, expected) in [
-        ("", "line 1: `pools.default.export` is missing"),
-        (
-            "export = \"/x\"\ndocker-options = [\"subdri\"]",
-            "line 5: `pools.default.docker-options` has `subdri`",
-        ),
-        (
-            "export = \"/x\"\ndocker-options = \"subdir\"",
-            "line 5: `pools.default.docker-options` must be a list of texts in quotes, such as [\"subdir\"], not a string",
-        ),
-        ("export = \"/a\\nb\"", "line 4: `pools.default.export`: `/a\\nb` is no export"),
-        (
-            "export = \"/x\"\nversion = \"3,addr=6.6.6.6\"",
-            "line 5: `pools.default.version`: `3,addr=6.6.6.6` is no version of NFS",
-        ),
-        (
-            "export = \"/x\"\nmount-options = \"rsize=4096\\n\"",
-            "mount option `rsize` is a number from 1024 to 1048576",
-        ),
-        ("export = \"export\"", "line 4: `pools.default.export`: `export` is no export"),
-        (
-            "export = \"/x\"\nversion = \"5\"",
-            "line 5: `pools.default.version`: `5` is no version of NFS",
-        ),
-        (
-            "export = \"/x\"\nmount-options = \"addr=6.6.6.6\"",
-            "line 5: `pools.default.mount-options`: mount option `addr` is not allowed",
-        ),
-        (
-            "export = \"/x\"\npath = \"/p\"",
-            "line 5: `pools.default.path` is a key of backend `vfs` only",
-        ),
-    ] {
-        let (kind, message, _) = refused(&format!("{head}{text}"));
-        assert_eq!(kind, ErrorKind::Invalid, "{text}");
-        assert!(message.ends_with(expected), "{message}");
     }
 }
 
