@@ -2,7 +2,7 @@
 //! left, and waits for the server with that in a way that no signal ends. So a program
 //! does it, which is left alone if it cannot be killed.
 
-use std::{path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use berth_api::{Error, ErrorKind, Result};
 
@@ -35,7 +35,7 @@ impl Mount {
 /// # Errors
 /// `Unsupported` if `umount` is missing; else what it says.
 pub fn unmount_remote(target: &Path) -> Result<Unmounted> {
-    hit("mounts.unmount-remote", target)?;
+    failpoint::hit("mounts.unmount-remote").map_err(|error| failed(target, error))?;
     let error = match umount(target, false) {
         Ok(()) => return Ok(Unmounted::Done),
         Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
@@ -57,14 +57,12 @@ pub fn unmount_remote(target: &Path) -> Result<Unmounted> {
 /// # Errors
 /// As [`unmount_remote`].
 pub fn detach_remote(target: &Path) -> Result<Unmounted> {
-    hit("mounts.detach-remote", target)?;
+    failpoint::hit("mounts.detach-remote").map_err(|error| failed(target, error))?;
     umount(target, true).map(|()| Unmounted::Done)
 }
 
-fn hit(point: &'static str, target: &Path) -> Result<()> {
-    failpoint::hit(point).map_err(|error| {
-        Error::internal(format!("unmount `{}`", target.display())).with_source(error)
-    })
+fn failed(target: &Path, error: io::Error) -> Error {
+    Error::internal(format!("unmount `{}`", target.display())).with_source(error)
 }
 
 /// No path is resolved: that would ask the server.
