@@ -40,6 +40,8 @@ needs_of() {
         python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
         ;;
     vm | nfs)
+        # Backups of volumes on NFS are judged by restic.
+        [[ $1 != nfs ]] || need_judges
         need_vm
         need_engine
         need mkfs.xfs xfsprogs
